@@ -43,6 +43,10 @@ type Sealed struct{}
 // Ref returns the content's name.
 func (s *Sealed) Ref() Ref { panic("contract") }
 
+// ReadAt reads the content before it is linked (for parsing outside the
+// transaction); io.ReaderAt.
+func (s *Sealed) ReadAt(p []byte, off int64) (int, error) { panic("contract") }
+
 // Link makes the content part of tx: after commit it can be opened by its Ref.
 // Content that is already stored is kept once. Link may be called in several
 // transactions and again when a closure is replayed.
