@@ -1,0 +1,39 @@
+package message
+
+import "time"
+
+// Outbound is one mail for one recipient on its way to the outbound queue. The
+// content is a linked blob whose bytes never change.
+type Outbound struct {
+	ID      string // "out_…": the parcel's id and idempotency key
+	Class   string // reply notification autoack bulk dsn relay
+	From    string // envelope sender; "" is the null return path
+	To      string // envelope recipient
+	SHA256  string // blob with the composed, unsigned mail (CRLF line ends)
+	Size    int64
+	Domain  string // signing domain (d=); its key must exist
+	Queue   string
+	Ticket  uint64
+	Message string    // id of the message whose delivery this is; "" if none
+	Due     time.Time // zero = now
+	UTF8    bool      // needs SMTPUTF8
+	Bit8    bool      // has 8-bit content
+}
+
+// Report says what became of a parcel: at each change of state, in the
+// transaction that makes it.
+type Report struct {
+	Parcel    string
+	Message   string
+	Ticket    uint64
+	Queue     string
+	Recipient string
+	State     string // queued sent deferred held failed bounced suppressed cancelled
+	Attempts  int
+	Code      int    // last SMTP reply, 0 if there was none
+	Enhanced  string // "2.0.0"
+	Text      string
+	MX        string
+	At        time.Time
+	Next      time.Time // next attempt, when deferred
+}
