@@ -1,0 +1,48 @@
+package ticketing
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind classes an error for the doors; each has one table from Kind to its wire.
+type Kind uint8
+
+const (
+	Internal Kind = iota // ours; temporary on SMTP
+	Unknown              // no such recipient, ticket, message …
+	Refused              // policy says no
+	Invalid              // the request cannot be understood or is incomplete
+	TooBig
+	Busy // try again later
+	NoSpace
+	Conflict // something changed meanwhile
+	Denied   // the actor may not
+)
+
+// Error carries a class and calm words for the peer, and the story for the
+// operator in Err.
+type Error struct {
+	Kind  Kind
+	Text  string     // for the peer
+	Err   error      // for the operator; may be nil
+	Newer []*Message // Conflict on AfterMessage: what the author had not seen
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %v", e.Text, e.Err)
+	}
+	return e.Text
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the class of err, Internal if it has none.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}

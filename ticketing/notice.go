@@ -1,0 +1,38 @@
+package ticketing
+
+import "time"
+
+// NoticeLane is the agenda lane whose jobs' payloads are Notices (JSON).
+const NoticeLane = "notice"
+
+// Notice is what a change of a ticket owes: who caused what, and whom it may
+// concern. It is written in the ticket's transaction and told by notify.
+type Notice struct {
+	ID       string      `json:"id"`
+	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed
+	Ticket   uint64      `json:"ticket"`
+	Queue    string      `json:"queue"`
+	Message  string      `json:"message"`
+	Mail     uint32      `json:"mail"`  // number of the mail within the ticket, for tokens
+	Actor    Actor       `json:"actor"` // the causer: never told
+	Audience []Recipient `json:"audience"`
+	At       time.Time   `json:"at"`
+	Detail   string      `json:"detail,omitempty"`
+}
+
+// Recipient is somebody a notice may concern, resolved when it happened.
+type Recipient struct {
+	Role    string `json:"role"` // requester cc follower assignee agent
+	Address string `json:"address"`
+	Name    string `json:"name"`
+	Agent   string `json:"agent,omitempty"`
+}
+
+// Sent records who visibly stood in a mail of ours, by its number: the very
+// mail a reply answers.
+type Sent struct {
+	Ticket  uint64    `json:"ticket"`
+	Mail    uint32    `json:"mail"`
+	Visible []string  `json:"visible"` // folded addresses of requester and CCs
+	At      time.Time `json:"at"`
+}
