@@ -18,6 +18,9 @@ type Notice struct {
 	Audience []Recipient `json:"audience"`
 	At       time.Time   `json:"at"`
 	Detail   string      `json:"detail,omitempty"`
+
+	KnownContact bool `json:"known_contact,omitempty"` // the requester wrote to us before this mail
+	NoAck        bool `json:"no_ack,omitempty"`        // another ticket of the same mail is acknowledged
 }
 
 // Recipient is somebody a notice may concern, resolved when it happened.
