@@ -1,0 +1,40 @@
+# make test       everything CI runs: vet, unit tests, real peers, the demo
+# make test-unit  what needs nothing but Go and a C compiler (race detector)
+# make bench      ratios against Postfix on this machine
+# make fuzz       every fuzz target for FUZZTIME each
+# make lint       gofmt and go vet
+# make build      one static binary in bin/
+
+GO       ?= go
+FUZZTIME ?= 2m
+export GOTOOLCHAIN = local
+export TICKETGATE_CORPORA ?= $(abspath ../shared/corpora)
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+.PHONY: test test-unit peers bench fuzz lint build
+
+test: peers lint
+	$(GO) mod download
+	$(GO) test -race -timeout 15m ./...
+	$(GO) run ./cmd/ticketgate demo --once
+
+test-unit:
+	$(GO) test -race -short -timeout 10m ./...
+
+peers:
+	test/install-peers
+
+bench: peers build
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
+
+fuzz:
+	test/fuzz $(FUZZTIME)
+
+lint:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ticketgate ./cmd/ticketgate
