@@ -106,12 +106,24 @@ func (db *DB) listener() pebble.EventListener {
 			db.metrics.failed(opCorruption)
 			log.Errorf("%s", info)
 		},
-		FlushEnd: func(info pebble.FlushInfo) { db.flushEnd(info.Err) },
+		FlushEnd: func(info pebble.FlushInfo) {
+			db.flushEnd(info.Err)
+			db.endIfFailed()
+		},
+		CompactionEnd: func(pebble.CompactionInfo) { db.endIfFailed() },
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			db.metrics.stalls.Inc()
 			log.Errorf("%s", info)
 		},
 		WriteStallEnd: func() { log.Infof("write stall ended") },
+	}
+}
+
+// endIfFailed ends the engine's goroutine that calls it once the store has
+// failed: a flush that cannot succeed would be tried again without pause.
+func (db *DB) endIfFailed() {
+	if db.failedError() != nil {
+		runtime.Goexit()
 	}
 }
 

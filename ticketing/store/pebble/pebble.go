@@ -45,6 +45,10 @@ const (
 	defaultStallLimit = 30 * time.Second
 	walBytesPerSync   = 512 << 10
 	bloomBitsPerKey   = 10
+	indexBlockSize    = 256 << 10
+	// memTables is how many there may be, the ones being flushed included,
+	// before writers wait.
+	memTables = 3
 	// maxTx bounds what one transaction may write, and with it the memory a
 	// closure that loops can take.
 	maxTx = 64 << 20
@@ -72,7 +76,9 @@ type Options struct {
 	Ballast uint64
 	// DiskUsage reports on the disk that holds dir; nil asks FS.
 	DiskUsage func(dir string) (vfs.DiskUsage, error)
-	// CacheSize is the block cache in bytes; 0 is 64 MiB.
+	// CacheSize is what the block cache may use beside the memtables, in
+	// bytes; 0 is 64 MiB. All in all the store takes about CacheSize and
+	// three times MemTableSize.
 	CacheSize int64
 	// MemTableSize is the size in bytes at which recent writes are flushed
 	// to a table file; 0 is 64 MiB.
@@ -127,15 +133,15 @@ func Open(dir string, o Options) (*DB, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{
-		now:     o.Now,
-		log:     o.Log,
-		reg:     o.Registerer,
-		writer:  make(chan struct{}, 1),
-		apply:   make(chan *pebble.Batch),
-		done:    make(chan struct{}),
-		stop:    make(chan struct{}),
-		ended:   make(chan struct{}),
-		failed:  make(chan struct{}),
+		now:    o.Now,
+		log:    o.Log,
+		reg:    o.Registerer,
+		writer: make(chan struct{}, 1),
+		apply:  make(chan *pebble.Batch),
+		done:   make(chan struct{}),
+		stop:   make(chan struct{}),
+		ended:  make(chan struct{}),
+		failed: make(chan struct{}),
 	}
 	db.group.wake = make(chan struct{}, 1)
 	db.flush.limit = o.StallLimit
@@ -199,7 +205,7 @@ func engineOptions(o Options) *pebble.Options {
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                4096,
 		MemTableSize:                o.MemTableSize,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memTables,
 		WALBytesPerSync:             walBytesPerSync,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
@@ -209,7 +215,12 @@ func engineOptions(o Options) *pebble.Options {
 	if opts.MemTableSize == 0 {
 		opts.MemTableSize = defaultMemTable
 	}
+	// The engine takes memtables out of the cache's budget: a cache no larger
+	// than them would hold no block at all, and every lookup of a key that is
+	// not there would read a filter from disk.
+	opts.CacheSize += int64(opts.MemTableSize) * memTables
 	for i := range opts.Levels {
+		opts.Levels[i].IndexBlockSize = indexBlockSize
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 		opts.Levels[i].FilterType = pebble.TableFilter
 	}
