@@ -1,0 +1,254 @@
+// Package courier promises to hand one mail to the mail servers of one
+// destination, and to say for every recipient what became of it: accepted by a
+// reply that was read, refused for good, or to be tried again. It speaks SMTP
+// as a client (RFC 5321) with its own bounded reader: no reply, however long,
+// slow or broken, costs more than a few kilobytes and a deadline.
+//
+// A transaction is tried on the mail exchangers in order until one of them
+// talks business; from the final dot on there is never a second try. What a
+// peer says comes back sanitised and at most [MaxText] bytes long.
+//
+// TLS is opportunistic (RFC 7435): used whenever it is offered, certificates
+// are looked at but not required. A host whose handshake fails is asked again
+// once in clear and remembered for a while.
+//
+// The package knows no queue and no store. Clock, randomness, resolver and
+// dialer are arguments.
+package courier
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Resolver is what the courier asks of DNS; *net.Resolver fits.
+type Resolver interface {
+	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Options are a courier's dependencies and limits. Hostname, Resolver, Dial,
+// Now and Random are required.
+type Options struct {
+	Hostname  string // what EHLO says: our public name
+	Smarthost string // "host:port": everything goes there; "" = by MX
+	Port      int    // of mail exchangers; 0 = 25
+
+	// AllowPrivate lets mail exchangers have loopback and private addresses.
+	// Without it a stranger's MX record could point our deliveries at our own
+	// network. A smarthost is our own word and may be anywhere.
+	AllowPrivate bool
+
+	Resolver Resolver
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	Now      func() time.Time
+	Random   io.Reader      // shuffles exchangers of equal preference
+	Roots    *x509.CertPool // for Result.TLS.Verified; nil = the system's
+
+	Timeouts   Timeouts // zero fields take DefaultTimeouts
+	Reuse      Reuse    // zero fields take DefaultReuse
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Timeouts bound every wait. Replies have one deadline for all their lines;
+// Write is a deadline for each write of up to 32 KiB.
+type Timeouts struct {
+	DNS, Dial, TLS            time.Duration
+	Greeting, Hello, StartTLS time.Duration
+	Mail, Rcpt, Data, Dot     time.Duration
+	Write, Quit               time.Duration
+	Total                     time.Duration // one Carry, whatever happens
+}
+
+// DefaultTimeouts are those of RFC 5321 §4.5.3.2 where it has an opinion.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		DNS: 30 * time.Second, Dial: 30 * time.Second, TLS: time.Minute,
+		Greeting: 5 * time.Minute, Hello: 5 * time.Minute, StartTLS: 2 * time.Minute,
+		Mail: 5 * time.Minute, Rcpt: 5 * time.Minute, Data: 2 * time.Minute, Dot: 10 * time.Minute,
+		Write: 3 * time.Minute, Quit: 5 * time.Second,
+		Total: 45 * time.Minute,
+	}
+}
+
+// Reuse bounds how long and how often a connection serves.
+type Reuse struct {
+	Messages      int           // per connection
+	Age           time.Duration // of a connection
+	Idle          time.Duration // between two mails, to a mail exchanger
+	SmarthostIdle time.Duration // between two mails, to the smarthost
+	Connections   int           // idle ones in all
+}
+
+// DefaultReuse is polite to strangers and patient with the smarthost.
+func DefaultReuse() Reuse {
+	return Reuse{Messages: 100, Age: 5 * time.Minute, Idle: 5 * time.Second, SmarthostIdle: time.Minute, Connections: 200}
+}
+
+// Courier carries mail. Its methods may be called from any goroutine.
+type Courier struct {
+	o      Options
+	routes routeMemory
+	broken brokenTLS
+	pool   *pool
+	met    metrics
+	rand   sync.Mutex // Options.Random
+}
+
+// New returns a courier. It fails if a required option is missing or the
+// smarthost is not "host:port".
+func New(o Options) (*Courier, error) {
+	switch {
+	case o.Hostname == "" || !plainToken(o.Hostname):
+		return nil, errors.New("courier: a hostname is required")
+	case o.Resolver == nil || o.Dial == nil || o.Now == nil || o.Random == nil:
+		return nil, errors.New("courier: resolver, dialer, clock and random source are required")
+	}
+	if o.Smarthost != "" {
+		if host, port, err := net.SplitHostPort(o.Smarthost); err != nil || host == "" || port == "" {
+			return nil, fmt.Errorf("courier: smarthost %q is not host:port", o.Smarthost)
+		}
+	}
+	if o.Port == 0 {
+		o.Port = 25
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	fillZero(&o)
+	c := &Courier{o: o}
+	c.met = newMetrics(o.Registerer)
+	c.pool = newPool(&c.o)
+	return c, nil
+}
+
+func fillZero(o *Options) {
+	d, t := DefaultTimeouts(), &o.Timeouts
+	for _, p := range []struct{ v, def *time.Duration }{
+		{&t.DNS, &d.DNS}, {&t.Dial, &d.Dial}, {&t.TLS, &d.TLS},
+		{&t.Greeting, &d.Greeting}, {&t.Hello, &d.Hello}, {&t.StartTLS, &d.StartTLS},
+		{&t.Mail, &d.Mail}, {&t.Rcpt, &d.Rcpt}, {&t.Data, &d.Data}, {&t.Dot, &d.Dot},
+		{&t.Write, &d.Write}, {&t.Quit, &d.Quit}, {&t.Total, &d.Total},
+	} {
+		if *p.v <= 0 {
+			*p.v = *p.def
+		}
+	}
+	r, dr := &o.Reuse, DefaultReuse()
+	if r.Messages <= 0 {
+		r.Messages = dr.Messages
+	}
+	if r.Connections <= 0 {
+		r.Connections = dr.Connections
+	}
+	if r.Age <= 0 {
+		r.Age = dr.Age
+	}
+	if r.Idle <= 0 {
+		r.Idle = dr.Idle
+	}
+	if r.SmarthostIdle <= 0 {
+		r.SmarthostIdle = dr.SmarthostIdle
+	}
+}
+
+// maxTries bounds the connections one Carry opens, fallbacks in clear aside.
+const maxTries = 6
+
+// Carry tries to deliver t and returns one Result per recipient, in the order
+// of t.To. It ends at the latest after Timeouts.Total or when ctx does; a
+// result is then temporary, and Ambiguous if the final dot had been sent.
+func (c *Courier) Carry(ctx context.Context, t Transaction) []Result {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeouts.Total)
+	defer cancel()
+	env, results := newEnvelope(&t)
+	if len(env.to) == 0 {
+		return results
+	}
+	hops, fail := c.route(ctx, t.Destination)
+	if fail != nil {
+		env.settle(results, fail)
+		return results
+	}
+	fail = &failure{phase: PhaseDial, err: errors.New("no address could be tried")}
+	tries := 0
+	for _, h := range hops {
+		addrs, f := c.addresses(ctx, h)
+		if f != nil {
+			fail = f
+			continue
+		}
+		for _, addr := range addrs {
+			if tries == maxTries || ctx.Err() != nil {
+				break
+			}
+			tries++
+			out := c.try(ctx, h, addr, env)
+			if out.fail == nil {
+				env.merge(results, out.results)
+				return results
+			}
+			fail = out.fail
+		}
+	}
+	if err := ctx.Err(); err != nil && fail.err == nil && fail.reply == nil {
+		fail.err = err
+	}
+	env.settle(results, fail)
+	return results
+}
+
+// try uses an idle connection to addr or opens one. An idle connection that
+// turns out to be dead says nothing about the host: it is replaced.
+func (c *Courier) try(ctx context.Context, h hop, addr string, env *envelope) outcome {
+	for {
+		s := c.pool.take(addr)
+		if s == nil {
+			break
+		}
+		if out := c.use(ctx, s, env); out.fail == nil {
+			return out
+		}
+	}
+	s, fail := c.open(ctx, h, addr)
+	if fail != nil {
+		c.o.Log.Debug("no session", "host", h.host, "addr", addr, "phase", fail.phase, "cause", fail.err)
+		return outcome{fail: fail}
+	}
+	return c.use(ctx, s, env)
+}
+
+func (c *Courier) use(ctx context.Context, s *session, env *envelope) outcome {
+	release := s.wire.watch(ctx)
+	out := s.transact(ctx, env)
+	if !release() {
+		out.reusable = false
+	}
+	s.sent++
+	if out.reusable {
+		c.pool.put(s)
+	} else {
+		c.pool.retire(s, out.polite)
+	}
+	return out
+}
+
+// Close says QUIT on every idle connection and waits for the answers, at most
+// Timeouts.Quit or until ctx ends. Connections in use are closed by their Carry.
+func (c *Courier) Close(ctx context.Context) error { return c.pool.close(ctx) }
+
+func plainToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}

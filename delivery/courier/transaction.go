@@ -1,0 +1,196 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// MaxText is the most bytes of a peer's words that are kept.
+const MaxText = 512
+
+// Transaction is one mail for recipients of one destination.
+type Transaction struct {
+	Destination string   // domain, or an address literal in brackets
+	From        string   // envelope sender; "" is the null return path
+	To          []string // envelope recipients, at most a hundred or so
+	Size        int64    // of the content, as announced with SIZE
+	UTF8        bool     // needs SMTPUTF8, whatever the addresses
+	Bit8        bool     // has 8-bit content: needs 8BITMIME
+
+	// Open returns the content from its beginning: CRLF line ends, no dot
+	// stuffing. It may be called more than once. If the reader is an
+	// io.Closer it is closed.
+	Open func(ctx context.Context) (io.Reader, error)
+
+	// OnDot, if not nil, is called when everything but the final dot has been
+	// handed to the connection. After an error the dot is not sent.
+	OnDot func(ctx context.Context) error
+}
+
+// Class is what a result means for the future of the mail.
+type Class uint8
+
+const (
+	Temporary Class = iota // try again later
+	Permanent              // do not try again
+	Success                // the peer took the mail over
+)
+
+func (c Class) String() string {
+	switch c {
+	case Success:
+		return "success"
+	case Permanent:
+		return "permanent"
+	}
+	return "temporary"
+}
+
+// Phase is the step at which a result was decided.
+type Phase string
+
+const (
+	PhaseLocal    Phase = "local"    // before any network: the addresses, the size
+	PhaseRoute    Phase = "route"    // DNS
+	PhaseDial     Phase = "dial"     // TCP
+	PhaseGreeting Phase = "greeting" // the peer's 220
+	PhaseHello    Phase = "hello"    // EHLO or HELO
+	PhaseTLS      Phase = "tls"      // STARTTLS and handshake
+	PhaseMail     Phase = "mail"     // MAIL FROM
+	PhaseRcpt     Phase = "rcpt"     // RCPT TO
+	PhaseData     Phase = "data"     // DATA to 354
+	PhaseBody     Phase = "body"     // content
+	PhaseDot      Phase = "dot"      // the reply to the final dot
+)
+
+// Session reports whether the phase belongs to reaching the peer at all, so
+// that its outcome says nothing about this mail.
+func (p Phase) Session() bool {
+	switch p {
+	case PhaseRoute, PhaseDial, PhaseGreeting, PhaseHello, PhaseTLS:
+		return true
+	}
+	return false
+}
+
+// TLSInfo describes the channel a mail went over.
+type TLSInfo struct {
+	Version  string `json:"version,omitempty"` // "TLS 1.3"; "" = in clear
+	Cipher   string `json:"cipher,omitempty"`
+	Verified bool   `json:"verified,omitempty"` // the certificate would have stood up to a check
+	Fallback bool   `json:"fallback,omitempty"` // in clear because the handshake fails there
+}
+
+// Result says what became of the mail for one recipient.
+type Result struct {
+	Recipient string
+	Class     Class
+	Code      int    // SMTP reply; 0 if the verdict is our own
+	Enhanced  string // RFC 3463, "" if the peer gave none
+	Text      string // the peer's words or ours, plain text, at most MaxText bytes
+	Host      string // the mail exchanger's name
+	Remote    string // its address and port
+	Phase     Phase
+	TLS       TLSInfo
+	Ambiguous bool  // the dot was sent and its reply never read: the mail may have arrived
+	Err       error // the story for the operator, if there is more than Text
+}
+
+// failure is a verdict on everything that has none yet.
+type failure struct {
+	phase    Phase
+	reply    *reply // the peer's words, or
+	err      error  // what happened instead
+	enhanced string // our own verdict's code
+	text     string // and words
+	final    bool   // our own verdict is permanent
+	host     string
+	remote   string
+	tls      TLSInfo
+	unsure   bool // after the dot
+	relay    bool // at the smarthost
+	shake    bool // the TLS handshake failed
+}
+
+func (f *failure) result() Result {
+	r := Result{
+		Phase: f.phase, Enhanced: f.enhanced, Text: f.text, Err: f.err,
+		Host: f.host, Remote: f.remote, TLS: f.tls, Ambiguous: f.unsure,
+	}
+	switch {
+	case f.reply != nil:
+		r.Code, r.Enhanced, r.Text = f.reply.code, f.reply.enhanced, f.reply.text
+		r.Class = classify(f.reply, f.phase, f.relay)
+	case f.final:
+		r.Class = Permanent
+	}
+	if r.Text == "" && f.err != nil {
+		r.Text = describe(f.phase, f.err)
+	}
+	if r.Enhanced == "" && r.Code == 0 {
+		r.Enhanced = "4.4.2"
+		if f.phase == PhaseDial {
+			r.Enhanced = "4.4.1"
+		}
+	}
+	return r
+}
+
+// envelope is a transaction whose addresses are fit for the wire.
+type envelope struct {
+	t     *Transaction
+	from  string
+	to    []string
+	index []int // of to in t.To
+	utf8  bool
+}
+
+// newEnvelope checks the addresses. Recipients that cannot be written get
+// their result at once; a sender that cannot refuses them all.
+func newEnvelope(t *Transaction) (*envelope, []Result) {
+	e := &envelope{t: t, utf8: t.UTF8}
+	results := make([]Result, len(t.To))
+	from, ascii, err := wireAddress(t.From)
+	if t.From == "" {
+		from, ascii, err = "", true, nil
+	}
+	if err != nil {
+		f := &failure{phase: PhaseLocal, final: true, enhanced: "5.1.7", text: "the sender address cannot be written in SMTP", err: err}
+		for i := range results {
+			results[i] = f.result()
+			results[i].Recipient = t.To[i]
+		}
+		return e, results
+	}
+	e.from, e.utf8 = from, e.utf8 || !ascii
+	for i, to := range t.To {
+		addr, ascii, err := wireAddress(to)
+		if err != nil {
+			f := &failure{phase: PhaseLocal, final: true, enhanced: "5.1.3", text: "the recipient address cannot be written in SMTP", err: err}
+			results[i] = f.result()
+			results[i].Recipient = to
+			continue
+		}
+		e.utf8 = e.utf8 || !ascii
+		e.to, e.index = append(e.to, addr), append(e.index, i)
+	}
+	return e, results
+}
+
+// settle gives every recipient of the envelope the same result.
+func (e *envelope) settle(results []Result, f *failure) {
+	for _, i := range e.index {
+		results[i] = f.result()
+		results[i].Recipient = e.t.To[i]
+	}
+}
+
+func (e *envelope) merge(results, mine []Result) {
+	for n, i := range e.index {
+		results[i] = mine[n]
+		results[i].Recipient = e.t.To[i]
+	}
+}
+
+var errStopped = errors.New("stopped by us")
