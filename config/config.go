@@ -1,0 +1,155 @@
+// Package config promises that a configuration file is either understood
+// completely or refused with every mistake named at once: file, line, column,
+// the line itself and, where a word was misspelt, the word that was meant.
+//
+// One rule decides what stands in the file: the file says how the server runs
+// and which queues and agents it has; what people work with lives in the
+// store. A key lives in exactly one place.
+//
+// [Load] reads a file, [Parse] reads bytes. [Reference] and [Example] are made
+// from the same declarations as the decoder, so they cannot drift from it.
+package config
+
+// Config is a complete, checked configuration. Every value is set: what the
+// file left out has its default.
+type Config struct {
+	Hostname  Hostname           `toml:"hostname" required:"yes" example:"mail.help.example" doc:"The name this server gives in HELO and in its greeting. It must match the PTR record of the address mail leaves from."`
+	Admin     Address            `toml:"admin" required:"yes" example:"ada@help.example" doc:"A person who reads what the server has to say about itself. Mail to postmaster goes there."`
+	PublicURL string             `toml:"public_url" example:"https://desk.help.example" doc:"Where people reach the web interface: the start of every link in mails and in the API. Empty means https:// and the hostname."`
+	Resolver  Resolver           `toml:"resolver" example:"127.0.0.1:53" doc:"The DNS server to ask, as address or address:port. Empty means the system's."`
+	Listen    Listen             `toml:"listen" doc:"Addresses to listen on, as host:port. An empty host means every interface, an empty value turns the listener off, port 0 lets the system choose."`
+	TLS       TLS                `toml:"tls" doc:"The certificate shown to mail servers and browsers."`
+	Store     Store              `toml:"store" doc:"Where everything is kept."`
+	Outbound  Outbound           `toml:"outbound" doc:"How mail leaves."`
+	Limits    Limits             `toml:"limits" doc:"What a single peer may cost."`
+	Metrics   Metrics            `toml:"metrics" doc:"Prometheus metrics on the admin listener."`
+	Log       Log                `toml:"log" doc:"The log on standard error."`
+	Domains   map[string]*Domain `toml:"domain" name:"DOMAIN" example:"help.example" doc:"A mail domain we are MX for. DKIM keys are made on first start. It has no keys of its own yet."`
+	Agents    map[string]*Agent  `toml:"agent" name:"NAME" example:"otto" doc:"A member of staff."`
+	Queues    map[string]*Queue  `toml:"queue" name:"NAME" example:"support" doc:"A ticket queue."`
+}
+
+// Listen holds the listeners' addresses; "" is off.
+type Listen struct {
+	SMTP       ListenAddr `toml:"smtp" doc:"Mail from other servers."`
+	Submission ListenAddr `toml:"submission" example:":587" doc:"Mail from agents' mail programs. Accepted, but not served by this version."`
+	IMAP       ListenAddr `toml:"imap" example:":143" doc:"Queues as mailboxes. Accepted, but not served by this version."`
+	HTTP       ListenAddr `toml:"http" doc:"The HTTP API."`
+	Admin      ListenAddr `toml:"admin" doc:"/livez, /readyz and /metrics. Keep it away from the internet."`
+}
+
+func (l *Listen) setDefaults() {
+	l.SMTP, l.HTTP, l.Admin = ":25", "127.0.0.1:8025", "127.0.0.1:9464"
+}
+
+// TLS says where the certificate comes from.
+type TLS struct {
+	Mode string `toml:"mode" enum:"acme|files|self-signed" doc:"Where the certificate comes from. self-signed: made at start, enough for mail servers, which do not check it. files: cert and key. acme: accepted, but not served by this version; a self-signed certificate is used."`
+	Cert Path   `toml:"cert" example:"/etc/ticketgate/cert.pem" doc:"PEM file with the certificate and its chain, for mode files."`
+	Key  Path   `toml:"key" example:"/etc/ticketgate/key.pem" doc:"PEM file with the private key, for mode files."`
+}
+
+func (t *TLS) setDefaults() { t.Mode = "self-signed" }
+
+// Store says where data is kept.
+type Store struct {
+	Dir     Path   `toml:"dir" doc:"Directory of the built-in store and of the control socket ctl.sock."`
+	URL     Secret `toml:"url" doc:"A database server instead of the directory. PostgreSQL comes in a later version; the key is refused by this one."`
+	MinFree Size   `toml:"min_free" doc:"Below this much free disk space no new mail is taken (SMTP 452), so that what was accepted can still be worked on."`
+}
+
+func (s *Store) setDefaults() {
+	s.Dir, s.MinFree = "/var/lib/ticketgate", 1_000_000_000
+}
+
+// Outbound says how mail leaves.
+type Outbound struct {
+	Smarthost          HostPort   `toml:"smarthost" example:"relay.example.net:25" doc:"Hand every mail to this server instead of the recipient's MX. Port 25 if none is given."`
+	Retry              []Duration `toml:"retry" min:"1" max:"50" doc:"Waiting times between attempts; the last one repeats until the mail expires."`
+	Expire             Duration   `toml:"expire" doc:"How long after its creation a mail is tried before it is given up and its ticket told."`
+	Rate               Rate       `toml:"rate" doc:"Most mails to everybody together, or unlimited."`
+	PerDestinationRate Rate       `toml:"per_destination_rate" doc:"Most mails to the servers of one recipient domain, or unlimited. A smarthost is ours and knows only the rate above."`
+	PerDestination     int        `toml:"per_destination" min:"1" max:"100" doc:"Most connections open to one destination at the same time."`
+}
+
+func (o *Outbound) setDefaults() {
+	o.Retry = []Duration{5 * minute, 15 * minute, hour, 3 * hour, 8 * hour, 16 * hour}
+	o.Expire = 4 * day
+	o.Rate = Rate{N: 200, Per: second}
+	o.PerDestinationRate = Rate{N: 20, Per: second}
+	o.PerDestination = 10
+}
+
+// Limits bound what a peer may cost.
+type Limits struct {
+	MessageSize      Size `toml:"message_size" doc:"Largest mail taken, as sent over the wire. Larger ones get 552."`
+	Recipients       int  `toml:"recipients" min:"1" max:"10000" doc:"Most recipients of one mail; RFC 5321 asks for at least 100."`
+	Connections      int  `toml:"connections" min:"1" max:"100000" doc:"Most SMTP connections at the same time."`
+	PerIPConnections int  `toml:"per_ip_connections" min:"1" max:"100000" doc:"Most SMTP connections from one address at the same time."`
+}
+
+func (l *Limits) setDefaults() {
+	l.MessageSize, l.Recipients, l.Connections, l.PerIPConnections = 35_000_000, 100, 1000, 50
+}
+
+// Metrics configures /metrics.
+type Metrics struct {
+	Enabled   bool   `toml:"enabled" doc:"Serve /metrics on the admin listener."`
+	Token     Secret `toml:"token" doc:"If set, /metrics asks for it as a Bearer token. env:NAME takes it from the environment, cred:NAME from the service manager's credentials."`
+	TokenFile Path   `toml:"token_file" example:"/etc/ticketgate/metrics.token" doc:"File with the token; instead of token."`
+}
+
+func (m *Metrics) setDefaults() { m.Enabled = true }
+
+// Log configures the log.
+type Log struct {
+	Level  string `toml:"level" enum:"debug|info|warn|error" doc:"Least important level written."`
+	Format string `toml:"format" enum:"auto|text|json" doc:"auto is text on a terminal and JSON otherwise."`
+}
+
+func (l *Log) setDefaults() { l.Level, l.Format = "info", "auto" }
+
+// Domain is a mail domain that is ours. It has no keys yet.
+type Domain struct{}
+
+// Agent is a member of staff.
+type Agent struct {
+	Name      string    `toml:"name" example:"Otto" doc:"Name shown to customers. Empty means the agent's id."`
+	Addresses []Address `toml:"addresses" required:"yes" min:"1" max:"20" example:"otto@help.example" doc:"Addresses the agent writes from; mail goes to the first. A mail from one of them speaks for the agent only if the sender is proven."`
+	Role      string    `toml:"role" enum:"full|light" doc:"A light agent writes notes, never to customers."`
+}
+
+func (a *Agent) setDefaults() { a.Role = "full" }
+
+// Queue is a ticket queue.
+type Queue struct {
+	Address           Address   `toml:"address" required:"yes" example:"support@help.example" doc:"Mail to this address opens tickets here. Its local part has at most 24 octets, because reply addresses are made from it."`
+	Aliases           []Address `toml:"aliases" max:"100" example:"help@help.example" doc:"Further addresses with the same effect."`
+	Name              string    `toml:"name" example:"Example Support" doc:"Name people see beside the address. Empty means the queue's id."`
+	Agents            []string  `toml:"agents" max:"1000" example:"otto" doc:"Ids of the agents who serve the queue and hear of new tickets."`
+	CC                CC        `toml:"cc" doc:"Who may become a copy recipient by mail."`
+	AutoAck           AutoAck   `toml:"auto_ack" doc:"The acknowledgement a requester gets for a new ticket."`
+	TrustedForwarders []Network `toml:"trusted_forwarders" max:"1000" example:"192.0.2.25/32" doc:"Networks of our own mail servers that vouch for the senders of what they hand us. Name single hosts; whoever stands here can write as any agent."`
+	CopyAlways        bool      `toml:"copy_always" doc:"Send people a copy of a mail even if they already stood in it."`
+	ReopenWindow      Duration  `toml:"reopen_window" doc:"A reply to a closed ticket within this time of its solving reopens it; a later one opens a linked follow-up."`
+	Language          string    `toml:"language" doc:"Language of the texts the server writes itself. This version has en."`
+}
+
+func (q *Queue) setDefaults() {
+	q.CC = CC{Allow: "participants", Max: 48}
+	q.AutoAck.Enabled = true
+	q.ReopenWindow = 7 * day
+	q.Language = "en"
+}
+
+// CC says who may become a copy recipient by mail.
+type CC struct {
+	Allow string   `toml:"allow" enum:"off|participants|all" doc:"off: nobody. participants: only people already on the ticket or in the requester's organisation. all: anybody a participant names in Cc."`
+	Max   int      `toml:"max" min:"0" max:"1000" doc:"Most CCs of one ticket."`
+	Never []string `toml:"never" max:"1000" example:"*@lists.example" doc:"Addresses that never become a CC: an address, @domain, or a pattern with *."`
+}
+
+// AutoAck configures the acknowledgement.
+type AutoAck struct {
+	Enabled bool `toml:"enabled" doc:"Send it. Machines and mailing lists never get one."`
+}
