@@ -1,6 +1,11 @@
 package message
 
-import "io"
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
 
 // Limits bound what one mail may cost to read.
 type Limits struct {
@@ -18,16 +23,39 @@ func DefaultLimits() Limits {
 	return Limits{HeaderBytes: 1 << 20, HeaderLines: 10000, Addresses: 1000, Depth: 50, Parts: 1000, Boundary: 256, Text: 4 << 20}
 }
 
-// Mail is one parsed mail. Its parts are ranges of the raw bytes.
+// orDefaults replaces limits that are not set.
+func (l Limits) orDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range [...]struct{ have, deflt *int }{
+		{&l.HeaderBytes, &d.HeaderBytes}, {&l.HeaderLines, &d.HeaderLines}, {&l.Addresses, &d.Addresses},
+		{&l.Depth, &d.Depth}, {&l.Parts, &d.Parts}, {&l.Boundary, &d.Boundary}, {&l.Text, &d.Text},
+	} {
+		if *f.have <= 0 {
+			*f.have = *f.deflt
+		}
+	}
+	return l
+}
+
+// Mail is one parsed mail. Its parts are ranges of the raw bytes, which are
+// read again when a part is opened: the reader given to Parse must outlive it.
 type Mail struct {
 	Header   Header
 	Root     *Part
 	Size     int64
 	Problems []string // what was damaged or over a limit, in words, for operators
 	Unparsed bool     // nothing but the raw bytes could be made of it
+
+	r       io.ReaderAt
+	lim     Limits
+	parts   int
+	decoded int64 // bytes of nested mails held in memory
+	chosen  *bodies
 }
 
-// Part is one MIME part. Start and End delimit its encoded body in the raw mail.
+// Part is one MIME part. Start and End delimit its encoded body in the raw
+// mail; for the parts inside a base64 or quoted-printable nested mail, which
+// Attachments never returns, in that mail's decoded bytes.
 type Part struct {
 	Header      Header
 	Type        string            // lower case, "text/plain" when absent or unreadable
@@ -38,38 +66,118 @@ type Part struct {
 	Encoding    string            // base64, quoted-printable, x-uuencode, 7bit …
 	Start, End  int64
 	Parts       []*Part // of a multipart, or the one inner mail of message/rfc822
+
+	src io.ReaderAt // nil: the raw mail
+	uu  []uuBlock   // uuencoded files inside a text
 }
 
-// Parse reads a mail in one pass. It returns an error only if r does; broken
-// mail gives a Mail with Problems.
-func Parse(r io.ReaderAt, size int64, lim Limits) (*Mail, error) { panic("contract") }
+// Parse reads a mail in one pass, in time linear in its size. It returns an
+// error only if r does; broken mail gives a Mail with Problems. Limits that are
+// zero take their defaults.
+func Parse(r io.ReaderAt, size int64, lim Limits) (*Mail, error) {
+	lim = lim.orDefaults()
+	m := &Mail{Size: size, r: r, lim: lim}
+	w := &walker{m: m, lim: lim, s: newScanner(r, 0, size)}
+	m.Root = w.run()
+	if w.s.err != nil {
+		return nil, fmt.Errorf("message: reading the mail: %w", w.s.err)
+	}
+	m.Header = m.Root.Header
+	if len(m.Header) == 0 {
+		m.Unparsed = true
+		m.problem("the mail has no header")
+	}
+	m.chosen = m.choose()
+	return m, nil
+}
 
-// Open returns the part's content with its transfer encoding undone; damaged
-// encodings yield what can be read.
-func (m *Mail) Open(p *Part) io.Reader { panic("contract") }
+// maxProblems keeps the list readable; a mail with more is damaged enough.
+const maxProblems = 20
 
-// PartText returns a text part's content as UTF-8, at most Limits.Text bytes.
-func (m *Mail) PartText(p *Part) string { panic("contract") }
+func (m *Mail) problem(format string, args ...any) {
+	p := fmt.Sprintf(format, args...)
+	if len(m.Problems) < maxProblems && !slices.Contains(m.Problems, p) {
+		m.Problems = append(m.Problems, p)
+	}
+}
 
-// Text returns what a person reads: the text part, or the text of the HTML
-// part, or a sentence naming what the mail consists of. Never empty for a mail
-// that has any content.
-func (m *Mail) Text() string { panic("contract") }
+// decodeBudget is what may still be held in memory of nested mails.
+func (m *Mail) decodeBudget() int64 { return max(4*int64(m.lim.Text)-m.decoded, 0) }
 
-// HTML returns the HTML alternative as received (not sanitised), "" if none.
-func (m *Mail) HTML() string { panic("contract") }
+func (m *Mail) source(p *Part) io.ReaderAt {
+	if p.src != nil {
+		return p.src
+	}
+	return m.r
+}
 
-// Attachments returns every part that is not the displayed text or HTML, in
-// order: attachments, inline images, nested mails, whole broken parts.
-func (m *Mail) Attachments() []*Part { panic("contract") }
+func (m *Mail) bytesOf(p *Part) io.Reader {
+	return io.NewSectionReader(m.source(p), p.Start, max(p.End-p.Start, 0))
+}
 
-// HTMLToText renders HTML as plain text that keeps links, lists, table cells,
-// line structure and quote marks.
-func HTMLToText(html string) string { panic("contract") }
+// describe fills a part's fields from its header. Type holds the default on
+// entry.
+func (p *Part) describe() {
+	if v := p.Header.Get("Content-Type"); v != "" {
+		t, params := parseParams(v)
+		p.Params = params
+		p.Type = mediaType(t, p.Type)
+	}
+	disp, params := parseParams(p.Header.Get("Content-Disposition"))
+	switch {
+	case disp == "attachment" || disp == "inline":
+		p.Disposition = disp
+	case disp != "":
+		p.Disposition = "attachment" // RFC 2183 §2.8: unknown means attachment
+	}
+	for _, name := range [...]string{params["filename"], p.Params["name"], params["name"], p.Params["filename"]} {
+		if p.Filename = safeFilename(name); p.Filename != "" {
+			break
+		}
+	}
+	p.ContentID = strings.Trim(p.Header.Get("Content-ID"), " \t<>")
+	p.Encoding = transferEncoding(p.Header.Get("Content-Transfer-Encoding"))
+}
 
-// SanitizeHTML returns HTML that is safe to show under an allow-list.
-func SanitizeHTML(html string) string { panic("contract") }
+// mediaType completes what a Content-Type names: "text" alone is text/plain,
+// nonsense is the default.
+func mediaType(t, deflt string) string {
+	major, minor, _ := strings.Cut(strings.Trim(t, "\"'"), "/")
+	switch {
+	case major == "" || strings.ContainsAny(t, "\"<>@=,:"):
+		return deflt
+	case minor != "":
+		return major + "/" + minor
+	case major == "text":
+		return "text/plain"
+	case major == "multipart":
+		return "multipart/mixed"
+	case major == "message":
+		return "message/rfc822"
+	case major == "html":
+		return "text/html"
+	case major == "image" || major == "audio" || major == "video" || major == "application":
+		return "application/octet-stream"
+	}
+	return deflt
+}
 
-// VisibleText splits a text into what the author newly wrote and the rest.
-// A text that would be empty stays visible whole.
-func VisibleText(text string) (visible, quoted string) { panic("contract") }
+func transferEncoding(v string) string {
+	t, _ := parseParams(v)
+	t = strings.Trim(t, "\"'.,")
+	switch t {
+	case "":
+		return "7bit"
+	case "base-64", "x-base64", "b":
+		return "base64"
+	case "quoted_printable", "quotedprintable", "quoted-printeable", "qp", "q":
+		return "quoted-printable"
+	case "uuencode", "x-uu", "x-uue", "uue":
+		return "x-uuencode"
+	case "7-bit", "7bits", "ascii":
+		return "7bit"
+	case "8-bit", "8bits":
+		return "8bit"
+	}
+	return t
+}
