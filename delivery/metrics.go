@@ -1,0 +1,159 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ticketgate/delivery/courier"
+	"ticketgate/ticketing/store"
+)
+
+const otherProvider = courier.OtherProvider
+
+type metrics struct {
+	enqueued, attempts, responses, throttled, throttleWait, signatures *prometheus.CounterVec
+	duration, delay                                                    *prometheus.HistogramVec
+	ambiguous                                                          prometheus.Counter
+}
+
+// results of an attempt or a command that ends a parcel.
+func results() []string {
+	return []string{"delivered", "deferred", "bounced", "expired", "suppressed", "cancelled"}
+}
+
+func newMetrics(reg prometheus.Registerer, q *Queue) metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ticketgate_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help, label string, buckets ...float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ticketgate_" + name, Help: help, Buckets: buckets}, []string{label})
+	}
+	m := metrics{
+		enqueued:     counter("outbound_enqueued_total", "Mails put into the outbound queue.", "class"),
+		attempts:     counter("outbound_attempts_total", "Delivery attempts by their result.", "class", "provider", "result"),
+		responses:    counter("outbound_responses_total", "Replies that decided an attempt, by class and subject of the status code.", "provider", "status"),
+		throttled:    counter("outbound_throttled_total", "Times that due mail had to wait for a limit.", "provider", "limit"),
+		throttleWait: counter("outbound_throttle_wait_seconds_total", "Time that due mail had to wait for a limit.", "provider", "limit"),
+		signatures:   counter("dkim_signatures_total", "Mails signed, by result.", "result"),
+		ambiguous: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_outbound_ambiguous_total",
+			Help: "Attempts whose answer to the final dot was lost: the mail may arrive twice.",
+		}),
+		duration: histogram("outbound_attempt_duration_seconds", "Time that attempts took.", "provider", .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+		delay:    histogram("outbound_delivery_delay_seconds", "Time from a mail's being due to its acceptance.", "class", .1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 345600),
+	}
+	for _, c := range classes() {
+		m.enqueued.WithLabelValues(c)
+		m.delay.WithLabelValues(c)
+		for _, r := range results() {
+			m.attempts.WithLabelValues(c, otherProvider, r)
+		}
+	}
+	for _, p := range courier.Providers() {
+		m.duration.WithLabelValues(p)
+		for _, l := range []string{"rate", "concurrency"} {
+			m.throttled.WithLabelValues(p, l)
+			m.throttleWait.WithLabelValues(p, l)
+		}
+	}
+	for _, r := range []string{"ok", "failed"} {
+		m.signatures.WithLabelValues(r)
+	}
+	if reg != nil {
+		reg.MustRegister(m.enqueued, m.attempts, m.responses, m.throttled, m.throttleWait,
+			m.signatures, m.ambiguous, m.duration, m.delay, &stock{q: q})
+	}
+	return m
+}
+
+// status is the class and subject of a reply: "4.7". The set is 3 × 8.
+func status(res courier.Result) string {
+	class := byte('0' + res.Code/100)
+	if class == '3' {
+		class = '5'
+	}
+	subject := byte('0')
+	if e := res.Enhanced; len(e) >= 5 && e[3] == '.' && e[2] >= '0' && e[2] <= '7' {
+		subject = e[2]
+	}
+	return string([]byte{class, '.', subject})
+}
+
+// stock collects the gauges by reading the queue at each scrape. Beyond
+// stockRows it stops counting: by then the exact number matters less than the
+// time it takes.
+type stock struct{ q *Queue }
+
+const (
+	stockRows = 200_000
+	stockPage = 1000
+	stockTime = 5 * time.Second
+)
+
+var (
+	stockMessages = prometheus.NewDesc("ticketgate_outbound_messages", "Mails in the outbound queue, counted up to 200000.", []string{"state"}, nil)
+	stockAge      = prometheus.NewDesc("ticketgate_outbound_oldest_age_seconds", "Age of the oldest mail in a state; for ready, how long it has been due.", []string{"state"}, nil)
+	stockBytes    = prometheus.NewDesc("ticketgate_outbound_stored_bytes", "Size of the mails in the outbound queue.", nil, nil)
+)
+
+func (s *stock) Describe(ch chan<- *prometheus.Desc) {
+	ch <- stockMessages
+	ch <- stockAge
+	ch <- stockBytes
+}
+
+func (s *stock) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), stockTime)
+	defer cancel()
+	count, age, bytes := map[string]float64{}, map[string]float64{}, 0.0
+	now := s.q.o.Now()
+	err := s.q.each(ctx, stockRows, func(p *row) {
+		state := p.state(now)
+		old := p.age(now)
+		if state == Ready {
+			old = now.Sub(p.Due)
+		}
+		count[state]++
+		age[state] = max(age[state], old.Seconds())
+		bytes += float64(p.Size)
+	})
+	if err != nil {
+		s.q.o.Log.Warn("outbound queue not counted", "cause", err)
+		return
+	}
+	for _, state := range States() {
+		ch <- prometheus.MustNewConstMetric(stockMessages, prometheus.GaugeValue, count[state], state)
+		ch <- prometheus.MustNewConstMetric(stockAge, prometheus.GaugeValue, age[state], state)
+	}
+	ch <- prometheus.MustNewConstMetric(stockBytes, prometheus.GaugeValue, bytes)
+}
+
+// each calls fn for up to limit parcels, in short reads so that no snapshot is
+// held for long.
+func (q *Queue) each(ctx context.Context, limit int, fn func(*row)) error {
+	var after store.Key
+	for seen := 0; seen < limit; {
+		var page []*row
+		err := q.o.DB.View(ctx, func(r store.Reader) error {
+			var err error
+			page, after, err = q.parcels.Page(r, store.Query{After: after, Limit: stockPage})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			fn(p)
+		}
+		seen += len(page)
+		if after == nil {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ticketgate/delivery/courier"
+	"ticketgate/ticketing/agenda"
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
+)
+
+// nowhere is the lane of recipients without a usable domain. They fail at
+// their first attempt, on the record, like any other mail that cannot arrive.
+const nowhere = "-"
+
+// Submit puts a mail into the queue as part of tx and reports it as queued.
+// Submitting an id again while it is in the queue changes nothing. It refuses
+// a mail without id, content or recipient, of an unknown class, or without a
+// signing domain unless its class is relay: those are the caller's mistakes,
+// and the caller's transaction should not go through.
+func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
+	if err := check(&o); err != nil {
+		return fmt.Errorf("delivery: submit %q: %w", o.ID, err)
+	}
+	key := parcelKey(o.ID)
+	if err := q.parcels.Lock(tx, key); err != nil {
+		return err
+	}
+	old, err := q.parcels.Find(tx, key)
+	if err != nil || old != nil {
+		return err
+	}
+	now := tx.Now()
+	p := &row{
+		ID: o.ID, Class: o.Class, From: o.From, To: o.To, SHA256: o.SHA256, Size: o.Size,
+		Domain: o.Domain, Queue: o.Queue, Ticket: o.Ticket, Message: o.Message,
+		UTF8: o.UTF8, Bit8: o.Bit8,
+		Lane: lanePrefix + destination(o.To), Created: now, Since: now, Due: now,
+	}
+	if o.Due.After(now) {
+		p.Due, p.Since = o.Due, o.Due
+	}
+	if err := q.o.Ledger.Settled(tx, p.report("queued", now)); err != nil {
+		return fmt.Errorf("delivery: submit %s: ledger: %w", o.ID, err)
+	}
+	if err := q.parcels.Put(tx, p); err != nil {
+		return fmt.Errorf("delivery: submit %s: %w", o.ID, err)
+	}
+	if err := q.o.Agenda.Put(tx, agenda.Job{Lane: p.Lane, Key: p.ID, Due: p.Due}); err != nil {
+		return fmt.Errorf("delivery: submit %s: %w", o.ID, err)
+	}
+	tx.OnCommit(func() { q.met.enqueued.WithLabelValues(o.Class).Inc() })
+	return nil
+}
+
+func check(o *message.Outbound) error {
+	switch {
+	case o.ID == "" || len(o.ID) > 200:
+		return errors.New("an id is required")
+	case o.To == "" || len(o.To) > 1000 || len(o.From) > 1000:
+		return errors.New("the addresses are missing or far too long")
+	case o.SHA256 == "" || o.Size < 0:
+		return errors.New("content is required")
+	case !slices.Contains(classes(), o.Class):
+		return fmt.Errorf("unknown class %q", o.Class)
+	case o.Domain == "" && o.Class != "relay":
+		return errors.New("a signing domain is required")
+	}
+	return nil
+}
+
+// destination is the domain of a recipient, in the form the courier looks up.
+func destination(to string) string {
+	domain, err := courier.WireDomain(to[strings.LastIndexByte(to, '@')+1:])
+	if err != nil || !strings.Contains(to, "@") {
+		return nowhere
+	}
+	return domain
+}
+
+func classes() []string {
+	return []string{"reply", "notification", "autoack", "bulk", "dsn", "relay"}
+}
