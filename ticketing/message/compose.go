@@ -33,8 +33,8 @@ type Draft struct {
 	InReplyTo   string
 	References  []string
 	Extra       []Field // Auto-Submitted, List-Id …: values are text and are encoded and folded
-	Text        string
-	HTML        string // "" = text only
+	Text        string  // "" = made from HTML
+	HTML        string  // "" = text only
 	Attachments []Attachment
 }
 
@@ -181,11 +181,10 @@ func (d *Draft) structure() entity {
 		if len(html.parts) == 1 {
 			html = html.parts[0]
 		}
-		if d.Text == "" {
-			body = html
-		} else {
-			body = entity{multipart: "alternative", parts: []entity{body, html}}
+		if body.text == "" {
+			body.text = HTMLToText(d.HTML)
 		}
+		body = entity{multipart: "alternative", parts: []entity{body, html}}
 	}
 	if len(files) == 0 {
 		return body
