@@ -246,6 +246,7 @@ func TestContentIsKeptOnce(t *testing.T) {
 		w, second := b.upload(content)
 		b.link(first)
 		want := b.chunks()[:1]
+		b.link(first)
 		b.link(second)
 		b.link(second)
 		if err := b.db.Update(b.ctx, func(tx store.Tx) error {
@@ -254,7 +255,7 @@ func TestContentIsKeptOnce(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		b.expectChunks("linked four times", want...)
+		b.expectChunks("linked five times", want...)
 		// The upload that lost its own chunks is still readable.
 		got, err := io.ReadAll(io.NewSectionReader(second, 0, int64(size)))
 		if err != nil || !bytes.Equal(got, content) {
@@ -551,3 +552,48 @@ func TestUploadsSideBySide(t *testing.T) {
 }
 
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+// A session that gives up while its last transaction is still deciding must
+// not take away what that transaction links.
+func TestDiscardMeetsLink(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gate := &announcing{DB: b.db.DB, entered: make(chan struct{}, 2)}
+	s := blob.New(gate, random(1))
+	content := text(1, 2*chunk)
+	w := s.Create(b.ctx)
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := w.Seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	discarded := make(chan struct{})
+	if err := b.db.Update(b.ctx, func(tx store.Tx) error {
+		if err := sealed.Link(tx); err != nil {
+			return err
+		}
+		go func() {
+			defer close(discarded)
+			w.Discard()
+		}()
+		<-gate.entered // Discard has seen nothing linked and comes to remove it
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-discarded
+	b.expectContent(content)
+}
+
+// announcing tells when an Update is about to begin.
+type announcing struct {
+	store.DB
+	entered chan struct{}
+}
+
+func (a *announcing) Update(ctx context.Context, fn func(store.Tx) error) error {
+	a.entered <- struct{}{}
+	return a.DB.Update(ctx, fn)
+}
