@@ -116,7 +116,8 @@ func rowKey(sum string) store.Key { return store.Key{}.Str(sum) }
 
 // Put stores content at hand (a composed mail) inside tx and returns its name.
 // The content is not used after Put returns. Content that is already stored is
-// kept once.
+// kept once. The whole content becomes part of the transaction, which an engine
+// bounds (64 MiB for all of it); what is larger goes through Create.
 func (s *Store) Put(tx store.Tx, content []byte) (Ref, error) {
 	sum := sha256.Sum256(content)
 	ref := Ref{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content))}
