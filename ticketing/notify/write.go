@@ -62,7 +62,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (parcel, erro
 		Domain: message.Address{Addr: a.queue.Address}.Domain(),
 		Queue:  a.queue.Name,
 		Ticket: a.ticket.Number,
-		UTF8:   !ascii(l.to.Addr),
+		UTF8:   draft.NeedsUTF8() || !ascii(l.to.Addr),
 	}
 	if a.msg != nil && !l.ack {
 		p.outbound.Message = a.msg.ID
