@@ -1,0 +1,27 @@
+// Package smtpd speaks SMTP to whoever connects: mail exchangers today, with
+// room for submission and LMTP listeners beside them. It promises that
+//
+//   - 250 after the final dot means that the mail is durable and ticketed; the
+//     reply ends with the receipt's id;
+//   - a recipient is accepted only if it leads somewhere (550 5.1.1 otherwise),
+//     so no bounce has to be sent later;
+//   - any trouble of our own is a 4xx reply, never a 5xx, and no error text of
+//     ours reaches the peer: it gets calm words, the log gets the story;
+//   - octets of a message are never executed as commands, whatever line ends,
+//     packets, stalls or lies about sizes the peer comes up with;
+//   - a session costs bounded memory, time, octets, commands and errors.
+//
+// The protocol core is github.com/emersion/go-smtp as released. What it leaves
+// open is closed from outside, by four things that know little of each other:
+// a limiter at the listener, a guard around the connection (deadlines, budgets,
+// hanging up), a tap that follows both directions in plaintext (also inside
+// TLS) and recognises what must not go on, and a session that keeps the
+// transaction. Each connection has a go-smtp server value of its own, because
+// that is how the library offers the tap: its Debug writer sees the octets
+// before the protocol does, and an error from it ends the reading.
+//
+// Known and left: RCPT TO:<postmaster> without a domain is refused by go-smtp's
+// parser with 501 5.5.2, quickly and before we are asked; <postmaster@domain>
+// works. Upstream it takes three lines in parser.parsePath: accept the word
+// "postmaster" followed by '>' and return it as the mailbox.
+package smtpd
