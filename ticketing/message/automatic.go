@@ -1,5 +1,7 @@
 package message
 
+import "strings"
+
 // Automatic says what kind of machine wrote a mail, if one did.
 type Automatic struct {
 	Class   string   `json:"class"`   // none autoreply bounce delayed feedback notification bulk list
@@ -9,24 +11,263 @@ type Automatic struct {
 // Classify applies the table of REQUIREMENTS §7 to a mail's header and its
 // envelope sender ("" = null). First that applies in the order bounce, delayed,
 // feedback, autoreply, list, bulk, notification.
-func Classify(m *Mail, envelopeFrom string) Automatic { panic("contract") }
-
-// BounceRecipient is one recipient of a delivery report.
-type BounceRecipient struct {
-	Address    string `json:"address"`
-	Action     string `json:"action"` // failed delayed delivered relayed expanded
-	Status     string `json:"status"`
-	SMTPCode   int    `json:"smtp_code"`
-	Hard       bool   `json:"hard"`
-	Reason     string `json:"reason"`
-	Diagnostic string `json:"diagnostic"`
+//
+// A null envelope sender alone makes a bounce, unless the mail says of itself
+// that it is a feedback report, a receipt, an answer of a vacation program or
+// an alarm: such programs use the null sender too, as RFC 3834 advises.
+func Classify(m *Mail, envelopeFrom string) Automatic {
+	c := classifier{m: m, null: strings.Trim(envelopeFrom, "<> ") == ""}
+	for _, rule := range [...]func() string{c.bounce, c.feedback, c.autoreply, c.nullSender, c.list, c.notification} {
+		c.reasons = nil
+		if class := rule(); class != "" {
+			return Automatic{Class: class, Reasons: c.reasons}
+		}
+	}
+	return Automatic{Class: "none", Reasons: []string{}}
 }
 
-// Bounce is a parsed delivery status notification (RFC 3464).
-type Bounce struct {
-	Recipients []BounceRecipient `json:"recipients"`
-	Returned   []string          `json:"-"` // Message-IDs found in the returned part
+type classifier struct {
+	m       *Mail
+	null    bool
+	reasons []string
 }
 
-// ParseBounce reads an RFC 3464 report; nil if the mail is none.
-func ParseBounce(m *Mail) *Bounce { panic("contract") }
+// maxReason keeps a hostile header out of the records.
+const maxReason = 120
+
+func (c *classifier) because(reason string) bool {
+	c.reasons = append(c.reasons, cutRunes(cleanLine(reason), maxReason))
+	return true
+}
+
+// header notes a field as the reason if it exists.
+func (c *classifier) header(name string) bool {
+	return c.m.Header.Has(name) && c.because(name+": "+c.m.Header.Get(name))
+}
+
+// word returns the first word of a field in lower case: "auto-replied" of
+// "Auto-Replied (vacation)".
+func (c *classifier) word(name string) string {
+	w, _ := parseParams(c.m.Header.Get(name))
+	return w
+}
+
+func (c *classifier) reportType() string {
+	if c.m.Root == nil || c.m.Root.Type != "multipart/report" {
+		return ""
+	}
+	return strings.ToLower(c.m.Root.Params["report-type"])
+}
+
+func (c *classifier) bounce() string {
+	class := ""
+	switch status := statusPart(c.m.Root); {
+	case c.reportType() == "delivery-status":
+		c.because("Content-Type: multipart/report; report-type=delivery-status")
+		class = "bounce"
+	case status != nil && (c.null || c.fromMTA()):
+		c.because("part of type message/delivery-status")
+		class = "bounce"
+	case c.m.Header.Has("X-Failed-Recipients") && (c.null || c.fromMTA()):
+		c.header("X-Failed-Recipients")
+		class = "bounce"
+	case c.null || c.fromMTA():
+		if class = subjectOfMTA(c.m.Header.Text("Subject")); class == "" {
+			return ""
+		}
+		c.because("Subject: " + c.m.Header.Text("Subject"))
+	default:
+		return ""
+	}
+	if b := ParseBounce(c.m); b != nil && len(b.Recipients) > 0 {
+		delayed := true
+		for _, r := range b.Recipients {
+			delayed = delayed && r.Action == "delayed"
+		}
+		if class = "bounce"; delayed {
+			c.because("Action: delayed")
+			class = "delayed"
+		}
+	}
+	if c.null {
+		c.because("null envelope sender")
+	}
+	return class
+}
+
+// fromMTA reports whether the author is a mail system.
+func (c *classifier) fromMTA() bool {
+	from := strings.ToLower(c.m.Header.Get("From"))
+	return strings.Contains(from, "mailer-daemon") || strings.Contains(from, "postmaster@") || strings.Contains(from, "mail delivery s") || strings.Contains(from, "maildelivery")
+}
+
+// Subjects under which mail systems return mail. They count only together with
+// a null envelope sender or a mail system as author.
+var (
+	returnSubjects = []string{"undeliver", "undelivered", "delivery status notification", "delivery failure", "failure notice", "returned mail", "returned to sender",
+		"mail delivery failed", "mail delivery failure", "mail delivery system", "delivery has failed", "could not be delivered", "mail could not be delivered", "delivery report",
+		"message delivery failure", "non remis", "unzustellbar", "nicht zugestellt", "no se puede entregar", "non recapitabile", "niet bezorgd", "nie dostarczono"}
+	delaySubjects = []string{"delayed", "warning: could not send message", "delivery delay", "verzögert", "still being retried"}
+)
+
+func subjectOfMTA(subject string) string {
+	low := strings.ToLower(subject)
+	switch {
+	case containsAny(low, delaySubjects):
+		return "delayed"
+	case containsAny(low, returnSubjects):
+		return "bounce"
+	}
+	return ""
+}
+
+func containsAny(s string, list []string) bool {
+	for _, w := range list {
+		if strings.Contains(s, w) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *classifier) nullSender() string {
+	switch c.word("Auto-Submitted") {
+	case "", "no":
+	default:
+		return ""
+	}
+	if c.null {
+		c.because("null envelope sender")
+		return "bounce"
+	}
+	return ""
+}
+
+func (c *classifier) feedback() string {
+	if c.reportType() == "feedback-report" || findType(c.m.Root, "message/feedback-report") != nil {
+		c.because("Content-Type: multipart/report; report-type=feedback-report")
+		return "feedback"
+	}
+	return ""
+}
+
+// autoReplyHeaders say by their presence that a program answered.
+var autoReplyHeaders = []string{"X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Mail-Autoreply", "X-MS-Exchange-Inbox-Rules-Loop"}
+
+// vacationWords in a subject are what people's vacation programs write; people
+// write them too, so they need a second signal.
+var vacationWords = []string{"out of office", "out of the office", "automatic reply", "autoreply", "auto-reply", "auto reply", "autoresponse", "vacation", "away from my mail",
+	"automatische antwort", "abwesenheit", "nicht im büro", "réponse automatique", "absence du bureau", "respuesta automática", "fuera de la oficina", "risposta automatica", "fuori sede",
+	"resposta automática", "automatisch antwoord", "afwezigheid", "autosvar", "automatiskt svar", "automaattinen vastaus", "odpowiedź automatyczna", "automatická odpověď", "автоответ", "自动回复", "自動返信", "自動応答"}
+
+func (c *classifier) autoreply() string {
+	found := false
+	if c.reportType() == "disposition-notification" {
+		found = c.because("Content-Type: multipart/report; report-type=disposition-notification")
+	}
+	switch c.word("Auto-Submitted") {
+	case "", "no", "auto-generated":
+	default:
+		found = c.header("Auto-Submitted") || found
+	}
+	for _, h := range autoReplyHeaders {
+		if c.m.Header.Has(h) && c.word(h) != "no" {
+			found = c.header(h) || found
+		}
+	}
+	if c.word("X-Autogenerated") == "reply" {
+		found = c.header("X-Autogenerated") || found
+	}
+	switch c.word("Precedence") {
+	case "auto_reply", "auto-reply":
+		found = c.header("Precedence") || found
+	}
+	if found || c.vacation() {
+		return "autoreply"
+	}
+	return ""
+}
+
+func (c *classifier) vacation() bool {
+	if !containsAny(strings.ToLower(c.m.Header.Text("Subject")), vacationWords) {
+		return false
+	}
+	second := c.null && c.because("null envelope sender")
+	for _, h := range [...]string{"X-Auto-Response-Suppress", "X-Autogenerated"} {
+		second = second || c.header(h)
+	}
+	switch c.word("Precedence") {
+	case "bulk", "junk":
+		second = second || c.header("Precedence")
+	}
+	if !second && c.word("Auto-Submitted") == "auto-generated" {
+		second = c.header("Auto-Submitted")
+	}
+	return second && c.because("Subject: "+c.m.Header.Text("Subject"))
+}
+
+func (c *classifier) list() string {
+	prec := c.word("Precedence")
+	found := false
+	for _, h := range [...]string{"List-Id", "List-Post", "Mailing-List"} {
+		found = c.header(h) || found
+	}
+	if prec == "list" {
+		found = c.header("Precedence") || found
+	}
+	if found {
+		return "list"
+	}
+	found = c.header("List-Unsubscribe")
+	if prec == "bulk" || prec == "junk" {
+		found = c.header("Precedence") || found
+	}
+	if found {
+		return "bulk"
+	}
+	return ""
+}
+
+// machineHeaders are written by programs that announce events.
+var machineHeaders = []string{"Feedback-ID", "X-Auto-Response-Suppress", "X-Cron-Env", "X-GitHub-Reason", "X-GitLab-Project", "X-JIRA-FingerPrint", "X-Nagios-Notification-Type",
+	"X-Alert", "X-PagerDuty-Event", "X-Jenkins-Job", "X-Autogenerated", "X-Mailgun-Tag", "X-SES-Outgoing"}
+
+func (c *classifier) notification() string {
+	found := false
+	if w := c.word("Auto-Submitted"); w != "" && w != "no" {
+		found = c.header("Auto-Submitted")
+	}
+	for _, h := range machineHeaders {
+		found = c.header(h) || found
+	}
+	if found {
+		return "notification"
+	}
+	return ""
+}
+
+// findType returns the first part of a type in a tree, not looking into nested
+// mails: what they report is not what this mail reports.
+func findType(p *Part, types ...string) *Part {
+	if p == nil {
+		return nil
+	}
+	for _, t := range types {
+		if p.Type == t {
+			return p
+		}
+	}
+	if isMessage(p.Type) {
+		return nil
+	}
+	for _, c := range p.Parts {
+		if f := findType(c, types...); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func statusPart(root *Part) *Part {
+	return findType(root, "message/delivery-status", "message/global-delivery-status")
+}
