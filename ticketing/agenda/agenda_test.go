@@ -517,3 +517,35 @@ func TestWorkersShareALane(t *testing.T) {
 		}
 	}
 }
+
+// A process that starts again takes back what it had claimed, and leaves
+// planned work where it is.
+func TestReclaim(t *testing.T) {
+	b := setup(t)
+	for i := range 5 {
+		b.put("notice", fmt.Sprint("due", i), 0)
+	}
+	b.put("notice", "planned", time.Hour)
+	b.put("other", "x", 0)
+	ctx := context.Background()
+	old, err := b.a.Claim(ctx, "notice", 3, time.Hour, nil)
+	if err != nil || len(old) != 3 {
+		t.Fatalf("claimed %d, %v", len(old), err)
+	}
+	if _, err := b.a.Claim(ctx, "other", 1, time.Hour, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.a.Reclaim(ctx, "notice"); n != 3 || err != nil {
+		t.Fatalf("reclaimed %d, %v; want 3", n, err)
+	}
+	again, err := b.a.Claim(ctx, "notice", 10, time.Hour, nil)
+	if err != nil || len(again) != 5 {
+		t.Fatalf("claimed %d, %v; want all five due jobs and not the planned one", len(again), err)
+	}
+	if err := b.db.Update(ctx, func(tx store.Tx) error { return b.a.Done(tx, old[0]) }); !errors.Is(err, agenda.ErrLost) {
+		t.Errorf("the earlier claimant could still finish: %v", err)
+	}
+	if jobs, err := b.a.Claim(ctx, "other", 1, time.Hour, nil); err != nil || len(jobs) != 0 {
+		t.Errorf("another lane's claim was taken back: %v %v", jobs, err)
+	}
+}

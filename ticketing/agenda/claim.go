@@ -1,6 +1,7 @@
 package agenda
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,3 +90,54 @@ func leaseCounter(lane string) store.Key { return store.Key{}.Str("agenda.lease"
 
 // after is the next moment there is; ranges end before their To.
 func after(t time.Time) time.Time { return t.Add(time.Microsecond) }
+
+// Reclaim ends the running claims on a lane's jobs and returns how many there
+// were. It is for the start of the only process that works on the lane: whoever
+// claimed them is gone, so their leases need not be waited for.
+func (a *Agenda) Reclaim(ctx context.Context, lane string) (int, error) {
+	total := 0
+	from := store.Key(nil)
+	for {
+		var freed int
+		var next store.Key
+		err := a.db.Update(ctx, func(tx store.Tx) error {
+			freed, next = 0, nil
+			if _, err := a.lockLane(tx, lane); err != nil {
+				return err
+			}
+			start := from
+			if start == nil { // lapsed claims lie before now and are claimable as they are
+				start = laneKey(lane).Time(tx.Now())
+			}
+			jobs, err := a.collect(tx, store.Query{Index: byPosition, Prefix: laneKey(lane), From: start, Limit: MaxClaim})
+			if err != nil {
+				return err
+			}
+			for i := range jobs {
+				if jobs[i].Lease == 0 {
+					continue
+				}
+				row, err := a.lockLane(tx, lane)
+				if err != nil {
+					return err
+				}
+				if err := a.move(tx, row, &jobs[i], jobs[i].Due); err != nil {
+					return err
+				}
+				freed++
+			}
+			if len(jobs) == MaxClaim {
+				next = laneKey(lane).Time(jobs[len(jobs)-1].position())
+			}
+			return nil
+		})
+		if err != nil {
+			return total, fmt.Errorf("agenda: reclaim %s: %w", lane, err)
+		}
+		total += freed
+		if next == nil || (freed == 0 && bytes.Equal(next, from)) {
+			return total, nil
+		}
+		from = next
+	}
+}
