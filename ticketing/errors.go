@@ -3,6 +3,8 @@ package ticketing
 import (
 	"errors"
 	"fmt"
+
+	"ticketgate/ticketing/store"
 )
 
 // Kind classes an error for the doors; each has one table from Kind to its wire.
@@ -37,6 +39,18 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// failure gives every error that leaves the desk a class.
+func failure(err error) error {
+	var known *Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.Is(err, store.ErrNoSpace):
+		return &Error{Kind: NoSpace, Text: "there is no room at the moment", Err: err}
+	}
+	return &Error{Kind: Internal, Text: "this cannot be done at the moment", Err: err}
+}
 
 // KindOf returns the class of err, Internal if it has none.
 func KindOf(err error) Kind {

@@ -19,8 +19,10 @@ type Notice struct {
 	At       time.Time   `json:"at"`
 	Detail   string      `json:"detail,omitempty"`
 
-	KnownContact bool `json:"known_contact,omitempty"` // the requester wrote to us before this mail
-	NoAck        bool `json:"no_ack,omitempty"`        // another ticket of the same mail is acknowledged
+	Automatic    string `json:"automatic,omitempty"`     // class of the causing mail, if a machine wrote it
+	Trust        string `json:"trust,omitempty"`         // of the causing mail
+	KnownContact bool   `json:"known_contact,omitempty"` // the requester wrote to us before this mail
+	NoAck        bool   `json:"no_ack,omitempty"`        // another ticket of the same mail is acknowledged
 }
 
 // Recipient is somebody a notice may concern, resolved when it happened.
@@ -36,6 +38,7 @@ type Recipient struct {
 type Sent struct {
 	Ticket  uint64    `json:"ticket"`
 	Mail    uint32    `json:"mail"`
-	Visible []string  `json:"visible"` // folded addresses of requester and CCs
+	Message string    `json:"message,omitempty"` // what it told; reports about the mail concern it
+	Visible []string  `json:"visible"`           // folded addresses of requester and CCs
 	At      time.Time `json:"at"`
 }

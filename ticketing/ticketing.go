@@ -44,117 +44,120 @@ type Agent struct {
 
 // Actor is on whose behalf a command runs.
 type Actor struct {
-	Kind    string // agent, contact, token, system
-	Agent   string // agent's name, if he is one
-	Address string
-	Name    string
+	Kind    string `json:"kind"`            // agent, contact, token, system
+	Agent   string `json:"agent,omitempty"` // agent's name, if he is one
+	Address string `json:"address,omitempty"`
+	Name    string `json:"name,omitempty"`
 }
 
 // Participants of a ticket.
 type Person struct {
-	Contact string // con_…
-	Address string
-	Name    string
+	Contact string `json:"contact"` // con_…
+	Address string `json:"address"`
+	Name    string `json:"name,omitempty"`
 }
 
 // Follower is an agent who hears of everything and is seen by no customer.
 type Follower struct {
-	Agent   string
-	Address string
+	Agent   string `json:"agent"`
+	Address string `json:"address"`
 }
 
 // Link ties two tickets.
 type Link struct {
-	Number uint64
-	Kind   string // related followup sibling claims
+	Number uint64 `json:"number"`
+	Kind   string `json:"kind"` // related followup sibling claims
 }
 
 // Ticket is one case.
 type Ticket struct {
-	Number       uint64
-	Queue        string
-	Subject      string
-	Status       string // new open pending on_hold solved closed
-	Priority     string // low normal high urgent
-	Category     string
-	Tags         []string
-	Assignee     string // agent's name, "" = nobody
-	Requester    Person
-	CCs          []Person
-	Followers    []Follower
-	Links        []Link
-	MergedInto   uint64
-	Flags        []string
-	MessageCount int
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	SolvedAt     time.Time
-	SnoozedUntil time.Time
-	Version      uint64 // grows with every change: the ETag
+	Number       uint64     `json:"number"`
+	Queue        string     `json:"queue"`
+	Subject      string     `json:"subject"`
+	Status       string     `json:"status"`   // new open pending on_hold solved closed
+	Priority     string     `json:"priority"` // low normal high urgent
+	Category     string     `json:"category,omitempty"`
+	Tags         []string   `json:"tags,omitempty"`
+	Assignee     string     `json:"assignee,omitempty"` // agent's name, "" = nobody
+	Requester    Person     `json:"requester"`
+	CCs          []Person   `json:"ccs,omitempty"`
+	Followers    []Follower `json:"followers,omitempty"`
+	Links        []Link     `json:"links,omitempty"`
+	MergedInto   uint64     `json:"merged_into,omitempty"`
+	Flags        []string   `json:"flags,omitempty"`
+	MessageCount int        `json:"message_count"`
+	CreatedAt    time.Time  `json:"created_at"`
+	UpdatedAt    time.Time  `json:"updated_at"`
+	SolvedAt     time.Time  `json:"solved_at,omitzero"`
+	SnoozedUntil time.Time  `json:"snoozed_until,omitzero"`
+	Version      uint64     `json:"version"` // grows with every change: the ETag
 }
 
 // Author of a message.
 type Author struct {
-	Address string
-	Name    string
-	Role    string // requester cc follower agent light_agent third_party system
-	Agent   string // set when the author is an authenticated agent
+	Address string `json:"address"`
+	Name    string `json:"name,omitempty"`
+	Role    string `json:"role"`            // requester cc follower agent light_agent third_party system
+	Agent   string `json:"agent,omitempty"` // set when the author is an authenticated agent
 }
 
 // Envelope is how a mail reached us.
 type Envelope struct {
-	From     string
-	To       []string
-	RemoteIP string
-	HELO     string
-	TLS      bool
-	Source   string // smtp submission lmtp api pipe imap
+	From     string   `json:"from"`
+	To       []string `json:"to,omitempty"`
+	RemoteIP string   `json:"remote_ip,omitempty"`
+	HELO     string   `json:"helo,omitempty"`
+	TLS      bool     `json:"tls,omitempty"`
+	Source   string   `json:"source,omitempty"` // smtp submission lmtp api pipe imap
 }
 
 // Verdict is the evidence about a sender.
 type Verdict struct {
-	SPF       AuthResult
-	DKIM      []AuthResult
-	DMARC     AuthResult
-	Trust     string // T0 T1 T2
-	Forwarder bool   // the peer is a trusted forwarder of the queue
-	User      string // authenticated submission: the agent's name
+	SPF       AuthResult   `json:"spf,omitzero"`
+	DKIM      []AuthResult `json:"dkim,omitempty"`
+	DMARC     AuthResult   `json:"dmarc,omitzero"`
+	Trust     string       `json:"trust"`               // T0 T1 T2
+	Forwarder bool         `json:"forwarder,omitempty"` // the peer is a trusted forwarder of the queue
+	User      string       `json:"user,omitempty"`      // authenticated submission: the agent's name
 }
 
 // AuthResult is one method's result in the words of RFC 8601.
 type AuthResult struct {
-	Result      string
-	Domain      string
-	Selector    string
-	Policy      string
-	Disposition string
+	Result      string `json:"result,omitempty"`
+	Domain      string `json:"domain,omitempty"`
+	Selector    string `json:"selector,omitempty"`
+	Policy      string `json:"policy,omitempty"`
+	Disposition string `json:"disposition,omitempty"`
 }
 
 // Message is one entry of a ticket. Its bytes are the blob Raw.
 type Message struct {
-	ID         string // msg_…
-	Ticket     uint64
-	Seq        int    // 1, 2, 3 … within the ticket
-	Direction  string // in out none
-	Kind       string // customer reply note third_party auto bounce event
-	Visibility string // public internal
-	Author     Author
-	Subject    string
-	MessageID  string
-	InReplyTo  []string
-	References []string
-	From       []message.Address
-	To, Cc     []message.Address
-	ReplyTo    []message.Address
-	Envelope   Envelope
-	Auth       Verdict
-	Automatic  message.Automatic
-	Bounce     *message.Bounce
-	MatchedBy  string // token in_reply_to references sibling_reference body_token subject bounce none
-	Flags      []string
-	Raw        blob.Ref
-	Date       time.Time // the author's clock; zero if unreadable
-	ReceivedAt time.Time
+	ID         string            `json:"id"` // msg_…
+	Ticket     uint64            `json:"ticket"`
+	Seq        int               `json:"seq"`        // 1, 2, 3 … within the ticket
+	Direction  string            `json:"direction"`  // in out none
+	Kind       string            `json:"kind"`       // customer reply note third_party auto bounce event
+	Visibility string            `json:"visibility"` // public internal
+	Author     Author            `json:"author"`
+	Subject    string            `json:"subject,omitempty"`
+	MessageID  string            `json:"message_id,omitempty"`  // as received, or derived from the bytes if the mail had none
+	InReplyTo  []string          `json:"in_reply_to,omitempty"` // at most 10
+	References []string          `json:"references,omitempty"`  // the newest, at most 50
+	From       []message.Address `json:"from,omitempty"`
+	To         []message.Address `json:"to,omitempty"` // To and Cc: what fits; see FlagRecipientsCut
+	Cc         []message.Address `json:"cc,omitempty"`
+	ReplyTo    []message.Address `json:"reply_to,omitempty"`
+	Envelope   Envelope          `json:"envelope,omitzero"`
+	Auth       Verdict           `json:"auth,omitzero"`
+	Automatic  message.Automatic `json:"automatic,omitzero"`
+	Bounce     *message.Bounce   `json:"bounce,omitempty"`
+	MatchedBy  string            `json:"matched_by,omitempty"` // token in_reply_to references sibling_reference body_token subject bounce none
+	Flags      []string          `json:"flags,omitempty"`
+	Raw        blob.Ref          `json:"raw"`
+	Receipt    string            `json:"receipt,omitempty"` // of the mail it came in; "" if it was posted
+	Mail       uint32            `json:"mail,omitempty"`    // number of the mail of ours that tells it, 0 = none does
+	Date       time.Time         `json:"date,omitzero"`     // the author's clock; zero if unreadable
+	ReceivedAt time.Time         `json:"received_at"`
 }
 
 // Content is what is computed from a message's raw bytes when it is read.
@@ -179,15 +182,15 @@ type Attachment struct {
 
 // Delivery is the state of a message for one recipient.
 type Delivery struct {
-	Recipient string
-	Parcel    string
-	State     string // queued sent deferred held failed bounced suppressed cancelled
-	Attempts  int
-	Code      int
-	Enhanced  string
-	Text      string
-	MX        string
-	At        time.Time
+	Recipient string    `json:"recipient"`
+	Parcel    string    `json:"parcel,omitempty"`
+	State     string    `json:"state"` // queued sent deferred held failed bounced suppressed cancelled
+	Attempts  int       `json:"attempts,omitempty"`
+	Code      int       `json:"code,omitempty"`
+	Enhanced  string    `json:"enhanced,omitempty"`
+	Text      string    `json:"text,omitempty"`
+	MX        string    `json:"mx,omitempty"`
+	At        time.Time `json:"at"`
 }
 
 // Arrival is a mail at the door: facts only.
@@ -206,22 +209,22 @@ type Arrival struct {
 
 // Outcome says what became of a mail for one recipient.
 type Outcome struct {
-	Recipient string
-	Outcome   string // new_ticket reply note third_party autoreply bounce feedback duplicate loop held delivered_elsewhere
-	Ticket    uint64
-	Message   string
-	Held      string
-	Reason    string
+	Recipient string `json:"recipient"`
+	Outcome   string `json:"outcome"` // new_ticket reply note third_party autoreply bounce feedback duplicate loop held delivered_elsewhere
+	Ticket    uint64 `json:"ticket,omitempty"`
+	Message   string `json:"message,omitempty"`
+	Held      string `json:"held,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 }
 
 // Receipt is the durable answer to one accepted mail.
 type Receipt struct {
-	ID           string // rcpt_…
-	ReceivedAt   time.Time
-	Source       string
-	EnvelopeFrom string
-	Raw          blob.Ref
-	Outcomes     []Outcome
+	ID           string    `json:"id"` // rcpt_…
+	ReceivedAt   time.Time `json:"received_at"`
+	Source       string    `json:"source"`
+	EnvelopeFrom string    `json:"envelope_from"`
+	Raw          blob.Ref  `json:"raw"`
+	Outcomes     []Outcome `json:"outcomes"`
 }
 
 // Route says where a recipient address leads.
@@ -262,6 +265,7 @@ type NewTicket struct {
 // Change is a partial change of a ticket; nil leaves a field alone.
 type Change struct {
 	Status, Priority, Category, Assignee, Subject *string
+	Queue                                         *string // moves the ticket; mail to its old addresses still finds it
 	Tags                                          *[]string
 	IfVersion                                     uint64 // 0 = any
 }

@@ -1,0 +1,67 @@
+package ticketing
+
+import (
+	"slices"
+
+	"ticketgate/ticketing/message"
+)
+
+// role returns the author's part in a ticket: requester cc follower agent
+// light_agent third_party, or system for reports.
+//
+// Requester and CC are who they say they are, as far as an address can say it;
+// agents and followers must be proven (unit.agent). An address that is an
+// agent's but not proven to be his is a third party, unless it is requester or
+// CC of the ticket: then it may do what those may, and no more.
+func (d *Desk) role(t *ticketRow, in *incoming, u *unit) string {
+	if in.report() {
+		return "system"
+	}
+	if in.folded == "" || in.doubtful || in.ownFrom {
+		return "third_party"
+	}
+	if message.Fold(t.Requester.Address) == in.folded {
+		return "requester"
+	}
+	if a := u.agent; a != nil {
+		q := d.queues[t.Queue]
+		serves := t.Assignee == a.Name || q != nil && q.serves[a.Name]
+		switch {
+		case serves && a.Light:
+			return "light_agent"
+		case serves:
+			return "agent"
+		case t.followedBy(a.Name):
+			return "follower"
+		}
+	}
+	if t.hasCC(in.folded) {
+		return "cc"
+	}
+	return "third_party"
+}
+
+func (t *ticketRow) hasCC(folded string) bool {
+	return slices.ContainsFunc(t.CCs, func(p Person) bool { return message.Fold(p.Address) == folded })
+}
+
+func (t *ticketRow) followedBy(agent string) bool {
+	return slices.ContainsFunc(t.Followers, func(f Follower) bool { return f.Agent == agent })
+}
+
+// staffRole reports whether a role is one of staff.
+func staffRole(role string) bool {
+	return role == "agent" || role == "light_agent" || role == "follower"
+}
+
+// customerRole reports whether a role is one of customers.
+func customerRole(role string) bool { return role == "requester" || role == "cc" }
+
+// actor is the author of a mail as the causer of what follows.
+func (in *incoming) actor(m *Message) Actor {
+	a := Actor{Kind: "contact", Address: m.Author.Address, Name: m.Author.Name}
+	if m.Author.Agent != "" {
+		a.Kind, a.Agent = "agent", m.Author.Agent
+	}
+	return a
+}

@@ -1,0 +1,108 @@
+package ticketing
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ticketgate/ticketing/store"
+)
+
+// metrics counts what happened, after it is durable.
+type metrics struct {
+	created   *prometheus.CounterVec
+	messages  *prometheus.CounterVec
+	matched   *prometheus.CounterVec
+	loops     *prometheus.CounterVec
+	solved    *prometheus.CounterVec
+	reopened  *prometheus.CounterVec
+	conflicts prometheus.Counter
+}
+
+func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ticketgate_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		created:  vec("tickets_created_total", "Tickets opened.", "queue", "source"),
+		messages: vec("ticket_messages_total", "Messages added to tickets.", "queue", "kind"),
+		matched:  vec("thread_match_total", "Mails by how their ticket was found.", "method"),
+		loops:    vec("loop_protection_total", "Mails of our own that came back.", "reason"),
+		solved:   vec("tickets_solved_total", "Tickets solved or closed.", "queue"),
+		reopened: vec("tickets_reopened_total", "Tickets that went on after they were over.", "queue"),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_reply_conflicts_total", Help: "Replies refused because their author had not seen the newest message.",
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.conflicts, newStock(d)} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) count(t tally) {
+	for _, l := range t.created {
+		m.created.WithLabelValues(l.a, l.b).Inc()
+	}
+	for _, l := range t.messages {
+		m.messages.WithLabelValues(l.a, l.b).Inc()
+	}
+	for _, l := range t.matched {
+		m.matched.WithLabelValues(l).Inc()
+	}
+	for _, l := range t.loops {
+		m.loops.WithLabelValues(l).Inc()
+	}
+	for _, l := range t.solved {
+		m.solved.WithLabelValues(l).Inc()
+	}
+	for _, l := range t.reopened {
+		m.reopened.WithLabelValues(l).Inc()
+	}
+}
+
+// stock shows how many tickets there are. The numbers are counters in the
+// store, so a scrape reads one row per queue and status.
+type stock struct {
+	d    *Desk
+	desc *prometheus.Desc
+}
+
+func newStock(d *Desk) *stock {
+	return &stock{d, prometheus.NewDesc("ticketgate_tickets", "Tickets by queue and status.", []string{"queue", "status"}, nil)}
+}
+
+func (s *stock) Describe(ch chan<- *prometheus.Desc) { ch <- s.desc }
+
+func (s *stock) Collect(ch chan<- prometheus.Metric) {
+	type sample struct {
+		queue, status string
+		n             uint64
+	}
+	var samples []sample
+	err := s.d.db.View(context.Background(), func(r store.Reader) error {
+		samples = samples[:0]
+		for _, q := range s.d.order {
+			for _, status := range statuses {
+				n, err := r.Counter(stockCounter(q.Name, status))
+				if err != nil {
+					return err
+				}
+				samples = append(samples, sample{q.Name, status, n})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(s.desc, err)
+		return
+	}
+	for _, x := range samples {
+		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, float64(x.n), x.queue, x.status)
+	}
+}

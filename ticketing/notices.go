@@ -1,0 +1,124 @@
+package ticketing
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"ticketgate/ticketing/agenda"
+	"ticketgate/ticketing/message"
+)
+
+// Events of notices.
+const (
+	eventCreated    = "ticket_created"
+	eventPublic     = "public_message"
+	eventInternal   = "internal_message"
+	eventThirdParty = "third_party"
+	eventFailed     = "delivery_failed"
+)
+
+// LoopHeader is the header field of our mail that carries a loop mark
+// (message.Keyring.LoopMark).
+const LoopHeader = "X-Ticketgate-Loop"
+
+// maxAudience keeps a notice's payload well below agenda.MaxPayload; a larger
+// audience is told in several notices about the same mail.
+const (
+	maxAudience      = 60
+	maxAudienceBytes = 20000
+)
+
+// notice owes the world a notice about a ticket. It numbers the mail that will
+// tell it and records who will visibly stand in that mail. Without anybody to
+// tell there is only the number.
+func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
+	t.Mails++
+	w.touch(t)
+	if len(n.Audience) == 0 {
+		return t.Mails, nil
+	}
+	n.Ticket, n.Queue, n.Mail, n.At = t.Number, t.Queue, t.Mails, w.now
+	sent := Sent{Ticket: t.Number, Mail: n.Mail, Message: n.Message, Visible: []string{}, At: w.now}
+	if n.Event == eventCreated || n.Event == eventPublic {
+		sent.Visible = visible(t)
+	}
+	if err := w.d.sent.Put(w.tx, &sent); err != nil {
+		return 0, err
+	}
+	whole := n.Audience
+	for part := 1; len(whole) > 0; part++ {
+		n.Audience, whole = split(whole)
+		n.ID = fmt.Sprintf("ntc_%d_%d", t.Number, n.Mail)
+		if part > 1 {
+			n.ID += "_" + strconv.Itoa(part)
+		}
+		payload, err := json.Marshal(n)
+		if err != nil {
+			return 0, fmt.Errorf("notice: %w", err)
+		}
+		w.jobs = append(w.jobs, agenda.Job{Lane: NoticeLane, Key: n.ID, Payload: payload})
+	}
+	return n.Mail, nil
+}
+
+func split(list []Recipient) (head, rest []Recipient) {
+	size := 0
+	for i, r := range list {
+		size += 2*(len(r.Address)+len(r.Name)+len(r.Agent)) + 60
+		if i > 0 && (i == maxAudience || size > maxAudienceBytes) {
+			return list[:i], list[i:]
+		}
+	}
+	return list, nil
+}
+
+// visible lists the folded addresses of requester and CCs.
+func visible(t *ticketRow) []string {
+	out := []string{}
+	if t.Requester.Address != "" {
+		out = append(out, message.Fold(t.Requester.Address))
+	}
+	for _, c := range t.CCs {
+		out = append(out, message.Fold(c.Address))
+	}
+	return out
+}
+
+// audience lists whom an event of a ticket may concern, each address once in
+// its first role. Customers stand in it only if customers may hear of the
+// event. Who caused the event stands in it too: notify needs to know him to
+// acknowledge, and tells him nothing else.
+func (d *Desk) audience(t *ticketRow, event string) []Recipient {
+	var out []Recipient
+	seen := map[string]bool{}
+	add := func(r Recipient) {
+		folded := message.Fold(r.Address)
+		if r.Address == "" || seen[folded] || r.Agent == "" && d.own(folded) != nil {
+			return
+		}
+		seen[folded] = true
+		out = append(out, r)
+	}
+	staff := func(role, name string) {
+		if a := d.agents[name]; a != nil {
+			add(Recipient{Role: role, Address: a.Addresses[0], Name: a.DisplayName, Agent: name})
+		}
+	}
+	if event == eventCreated || event == eventPublic {
+		add(Recipient{Role: "requester", Address: t.Requester.Address, Name: t.Requester.Name})
+		for _, c := range t.CCs {
+			add(Recipient{Role: "cc", Address: c.Address, Name: c.Name})
+		}
+	}
+	staff("assignee", t.Assignee)
+	for _, f := range t.Followers {
+		staff("follower", f.Agent)
+	}
+	if q := d.queues[t.Queue]; q != nil {
+		for _, name := range q.Agents {
+			staff("agent", name)
+		}
+	}
+	return out
+}

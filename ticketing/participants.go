@@ -1,0 +1,175 @@
+package ticketing
+
+import (
+	"slices"
+	"strings"
+
+	"ticketgate/ticketing/message"
+)
+
+// ccChange is what a mail changed about a ticket's participants.
+type ccChange struct {
+	Added    []string `json:"cc_added,omitempty"`
+	Removed  []string `json:"cc_removed,omitempty"`
+	Followed []string `json:"followers_added,omitempty"`
+	Refused  []string `json:"cc_refused,omitempty"` // by the queue's list of addresses that are never CC
+	Message  string   `json:"message"`
+	Via      string   `json:"via"`
+}
+
+func (c *ccChange) empty() bool {
+	return len(c.Added)+len(c.Removed)+len(c.Followed)+len(c.Refused) == 0
+}
+
+// participantsByMail adds and removes CCs as a mail's To and Cc say.
+//
+// Requester, CCs and full agents may add. Only requester and CCs may remove,
+// only if the requester takes part in the mail, and only whom the very mail
+// they answer named: an older mail says nothing about who came later.
+func (w *work) participantsByMail(t *ticketRow, role string, in *incoming, p *place, c *ccChange) error {
+	if in.automatic() || in.auto.Class == "list" || in.auto.Class == "bulk" {
+		return nil
+	}
+	if p.ticket != nil && customerRole(role) && !in.cutShort {
+		if err := w.removeByMail(t, role, in, p, c); err != nil {
+			return err
+		}
+	}
+	if role == "agent" || customerRole(role) {
+		return w.addByMail(t, in, c)
+	}
+	return nil
+}
+
+// automatic reports whether no person wrote the mail for this occasion. Such
+// mail changes no status, owner or participant.
+func (in *incoming) automatic() bool {
+	switch in.auto.Class {
+	case "none", "list", "bulk":
+		return in.bounce != nil
+	}
+	return true
+}
+
+func (w *work) removeByMail(t *ticketRow, role string, in *incoming, p *place, c *ccChange) error {
+	if role != "requester" && !w.addressesRequester(t, in) {
+		return nil
+	}
+	shown, known, err := w.shownIn(t, p)
+	if err != nil || !known {
+		return err
+	}
+	var gone []string
+	for _, cc := range t.CCs {
+		folded := message.Fold(cc.Address)
+		if folded != in.folded && slices.Contains(shown, folded) && !w.addresses(t, in, cc.Address) {
+			gone = append(gone, folded)
+		}
+	}
+	for _, folded := range gone {
+		w.removeCC(t, folded)
+	}
+	c.Removed = append(c.Removed, gone...)
+	return nil
+}
+
+func (w *work) addByMail(t *ticketRow, in *incoming, c *ccChange) error {
+	q := w.d.queues[t.Queue]
+	if q == nil {
+		return nil
+	}
+	for _, a := range in.people {
+		folded := message.Fold(a.Addr)
+		if folded == in.folded || folded == message.Fold(t.Requester.Address) || t.hasCC(folded) {
+			continue
+		}
+		if staff := w.d.writer(folded); staff != nil {
+			if w.makeFollower(t, staff) {
+				c.Followed = append(c.Followed, staff.Name)
+			}
+			continue
+		}
+		if q.forbidden(folded) {
+			if len(c.Refused) < maxCCs {
+				c.Refused = append(c.Refused, folded)
+			}
+			continue
+		}
+		if robot(folded) || !q.allows(t, folded) || len(t.CCs) >= q.CC.Max {
+			continue
+		}
+		if _, err := w.contact(a, false); err != nil {
+			return err
+		}
+		w.addCC(t, a)
+		c.Added = append(c.Added, folded)
+	}
+	return nil
+}
+
+// forbidden reports whether the queue's list keeps an address from being CC.
+func (q *queue) forbidden(folded string) bool {
+	return slices.ContainsFunc(q.never, func(n never) bool { return n.matches(folded) })
+}
+
+// allows says whether the queue's policy lets a mail make this address a CC.
+// Of "participants" are those of the requester's or of a CC's own domain.
+func (q *queue) allows(t *ticketRow, folded string) bool {
+	switch q.CC.Allow {
+	case "all":
+		return true
+	case "participants":
+		domain := domainOf(folded)
+		return domain != "" && domain == domainOf(message.Fold(t.Requester.Address))
+	}
+	return false
+}
+
+// robots are local parts behind which nobody reads mail, or a list does.
+var robots = []string{
+	"noreply", "no-reply", "no_reply", "no.reply", "donotreply", "do-not-reply", "do_not_reply", "do.not.reply",
+	"mailer-daemon", "bounce", "bounces", "listserv", "majordomo", "mailman", "autoreply", "auto-reply",
+}
+
+func robot(folded string) bool {
+	local, _, _ := cutLast(folded, '@')
+	base, _, _ := strings.Cut(local, "+")
+	if slices.Contains(robots, base) {
+		return true
+	}
+	for _, r := range robots[:8] {
+		if strings.HasPrefix(base, r+"-") || strings.HasPrefix(base, r+".") || strings.HasSuffix(base, "-"+r) {
+			return true
+		}
+	}
+	return strings.HasSuffix(base, "-request") || strings.HasSuffix(base, "-bounces") || strings.HasPrefix(base, "owner-")
+}
+
+func (w *work) addCC(t *ticketRow, a message.Address) {
+	t.CCs = append(t.CCs, person(a))
+	w.touch(t)
+}
+
+func (w *work) removeCC(t *ticketRow, folded string) bool {
+	before := len(t.CCs)
+	t.CCs = slices.DeleteFunc(t.CCs, func(p Person) bool { return message.Fold(p.Address) == folded })
+	if len(t.CCs) == before {
+		return false
+	}
+	w.touch(t)
+	return true
+}
+
+// makeFollower makes an agent a follower, unless he is one or there are too many.
+func (w *work) makeFollower(t *ticketRow, a *Agent) bool {
+	if t.followedBy(a.Name) || len(t.Followers) >= maxFollowers {
+		return false
+	}
+	t.Followers = append(t.Followers, Follower{Agent: a.Name, Address: a.Addresses[0]})
+	w.touch(t)
+	return true
+}
+
+func person(a message.Address) Person {
+	return Person{Contact: contactID(message.Fold(a.Addr)), Address: a.Addr, Name: a.Name}
+}

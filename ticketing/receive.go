@@ -1,0 +1,140 @@
+package ticketing
+
+import (
+	"bytes"
+	"context"
+
+	"ticketgate/ticketing/store"
+)
+
+// Receive makes a mail durable and ticketed for every recipient, in one
+// transaction, and returns the receipt. An arrival that was already stored
+// gives outcome duplicate.
+//
+// Recipients that lead to one queue share one message; each queue has a ticket
+// of its own. A mail is a duplicate if the queue holds one with the same
+// Message-ID (the hash of its bytes stands in if it has none), author and body.
+// Nothing has changed after an error; its Kind is Unknown if a recipient is not
+// ours (any more), NoSpace or Internal otherwise.
+func (d *Desk) Receive(ctx context.Context, a Arrival) (*Receipt, error) {
+	in, err := d.read(a)
+	if err != nil {
+		return nil, failure(err)
+	}
+	var receipt *Receipt
+	err = d.update(ctx, func(w *work) error {
+		receipt = nil
+		r, err := w.receive(in)
+		if err != nil {
+			return err
+		}
+		receipt = r
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return receipt, nil
+}
+
+// receive is Receive's transaction.
+func (w *work) receive(in *incoming) (*Receipt, error) {
+	id, err := store.NewID("rcpt_", w.now, bytes.NewReader(in.entropy[:]))
+	if err != nil {
+		return nil, err
+	}
+	r := &Receipt{ID: id, ReceivedAt: w.now, Source: in.template.Envelope.Source, EnvelopeFrom: in.template.Envelope.From, Raw: in.raw.Ref()}
+	if err := in.raw.Link(w.tx); err != nil {
+		return nil, err
+	}
+	past, err := w.earlier(in)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range in.units {
+		arrival, err := w.arrive(in, u, r.ID, &past)
+		if err != nil {
+			return nil, err
+		}
+		for _, recipient := range u.recipients {
+			r.Outcomes = append(r.Outcomes, Outcome{
+				Recipient: clip(recipient, maxAddress), Outcome: arrival.Outcome, Ticket: arrival.Ticket, Message: arrival.Message, Reason: in.reason(arrival.Outcome),
+			})
+		}
+	}
+	return r, w.putReceipt(r)
+}
+
+func (in *incoming) reason(outcome string) string {
+	if outcome == "loop" {
+		return in.loop
+	}
+	return ""
+}
+
+// earlier finds the arrivals of mails with the same Message-ID.
+func (w *work) earlier(in *incoming) ([]*arrivalRow, error) {
+	if err := w.d.arrivals.Lock(w.tx, arrivalKey(idKey(in.id), in.hash, "")); err != nil {
+		return nil, err
+	}
+	id := store.Key{}.Str(idKey(in.id))
+	past, err := w.arrivalsUnder(id)
+	if err == nil && len(past) == maxQueues {
+		// A device that numbers all its mails alike: look for this one.
+		var same []*arrivalRow
+		same, err = w.arrivalsUnder(id.Str(in.hash))
+		past = append(past, same...)
+	}
+	return past, err
+}
+
+func (w *work) arrivalsUnder(prefix store.Key) (past []*arrivalRow, err error) {
+	for a, err := range w.d.arrivals.Scan(w.tx, store.Query{Prefix: prefix, Limit: maxQueues}) {
+		if err != nil {
+			return nil, err
+		}
+		past = append(past, a)
+	}
+	return past, nil
+}
+
+// arrive settles a mail's business with one queue and records that.
+func (w *work) arrive(in *incoming, u *unit, receipt string, past *[]*arrivalRow) (*arrivalRow, error) {
+	key := arrivalKey(idKey(in.id), in.hash, u.queue.Name)
+	old, err := w.d.arrivals.Find(w.tx, key)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		again := *old
+		again.Outcome = "duplicate"
+		return &again, nil
+	}
+	a := &arrivalRow{ID: idKey(in.id), Hash: in.hash, Queue: u.queue.Name}
+	if in.loop != "" {
+		a.Outcome = "loop"
+		w.tally.loops = append(w.tally.loops, in.loop)
+	} else if err := w.file(in, u, receipt, *past, a); err != nil {
+		return nil, err
+	}
+	*past = append(*past, a)
+	return a, w.d.arrivals.Put(w.tx, a)
+}
+
+// putReceipt stores a receipt in as many rows as its outcomes need.
+func (w *work) putReceipt(r *Receipt) error {
+	rest := r.Outcomes
+	for page := 0; page == 0 || len(rest) > 0; page++ {
+		size, n := 0, 0
+		for n < len(rest) && (n == 0 || size < maxReceiptBytes) {
+			size += 2*len(rest[n].Recipient) + 150
+			n++
+		}
+		row := receiptRow{Receipt: *r, Page: page}
+		row.Outcomes, rest = rest[:n], rest[n:]
+		if err := w.d.receipts.Put(w.tx, &row); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package ticketing
+
+import (
+	"context"
+
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
+)
+
+// Settled records what became of a parcel, in the transaction that changes the
+// parcel (delivery's Ledger). A permanent failure is an event on the ticket and
+// tells its agents, once. A mail to staff that failed tells nobody: that news
+// would fail the same way. Reports of parcels that carry no message are not
+// kept.
+func (d *Desk) Settled(tx store.Tx, r message.Report) error {
+	if r.Message == "" || r.Recipient == "" {
+		return nil
+	}
+	w := d.begin(tx)
+	at := r.At
+	if at.IsZero() {
+		at = w.now
+	}
+	row := deliveryRow{Message: r.Message, Delivery: Delivery{
+		Recipient: clip(r.Recipient, maxAddress), Parcel: clip(r.Parcel, 64), State: r.State, Attempts: r.Attempts,
+		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), At: at.UTC(),
+	}}
+	worse, err := w.deliver(&row)
+	if err != nil || !worse {
+		return err
+	}
+	t, err := w.follow(r.Ticket)
+	if err != nil || t == nil {
+		return err
+	}
+	if err := w.deliveryFailed(t, &row); err != nil {
+		return err
+	}
+	return w.finish()
+}
+
+// deliver stores a delivery state; worse tells that the mail has just failed
+// for good. A bounce is the last word: the report of it may overtake our own
+// note that the mail was handed over.
+func (w *work) deliver(row *deliveryRow) (worse bool, err error) {
+	key := deliveryKey(row.Message, row.Recipient)
+	if err := w.d.deliveries.Lock(w.tx, key); err != nil {
+		return false, err
+	}
+	old, err := w.d.deliveries.Find(w.tx, key)
+	if err != nil {
+		return false, err
+	}
+	if old != nil && old.State == "bounced" && row.State != "bounced" {
+		return false, nil
+	}
+	if old != nil && row.Parcel == "" {
+		row.Parcel, row.Attempts, row.MX = old.Parcel, old.Attempts, old.MX
+	}
+	worse = lost(row.State) && (old == nil || !lost(old.State))
+	return worse, w.d.deliveries.Put(w.tx, row)
+}
+
+// lost reports whether a state means that the mail will not arrive.
+func lost(state string) bool { return state == "failed" || state == "bounced" }
+
+// failedDelivery is the journal's data about a lost mail.
+type failedDelivery struct {
+	Message   string `json:"message"`
+	Recipient string `json:"recipient"`
+	State     string `json:"state"`
+	Code      int    `json:"code,omitempty"`
+	Enhanced  string `json:"enhanced,omitempty"`
+	Text      string `json:"text,omitempty"`
+}
+
+func (w *work) deliveryFailed(t *ticketRow, row *deliveryRow) error {
+	system := Actor{Kind: "system"}
+	err := w.record(t, "message.bounced", system, failedDelivery{
+		Message: row.Message, Recipient: row.Recipient, State: row.State, Code: row.Code, Enhanced: row.Enhanced, Text: row.Text,
+	})
+	if err != nil || w.d.writer(message.Fold(row.Recipient)) != nil {
+		return err
+	}
+	_, err = w.notice(t, Notice{
+		Event: eventFailed, Message: row.Message, Actor: system, NoAck: true,
+		Detail: row.Recipient + ": " + row.Text, Audience: w.d.audience(t, eventFailed),
+	})
+	return err
+}
+
+// bounced applies a report that came to a return path. The token says which
+// mail to whom the report is about; the report itself only says what happened.
+func (w *work) bounced(t *ticketRow, in *incoming, token *message.Token, m *Message) error {
+	sent, err := w.d.sent.Find(w.tx, sentKey(token.Ticket, token.Mail))
+	if err != nil || sent == nil || sent.Message == "" {
+		return err
+	}
+	var about *message.BounceRecipient
+	if in.bounce != nil {
+		for i := range in.bounce.Recipients {
+			r := &in.bounce.Recipients[i]
+			if about == nil || message.PersonHash(r.Address) == token.Person {
+				about = r
+			}
+		}
+	}
+	if about == nil {
+		return nil // a report nobody can read changes nothing; it is on the ticket
+	}
+	row, err := w.deliveryOf(sent.Message, token.Person)
+	if err != nil {
+		return err
+	}
+	if row == nil {
+		if message.PersonHash(about.Address) != token.Person {
+			return nil
+		}
+		row = &deliveryRow{Message: sent.Message, Delivery: Delivery{Recipient: clip(about.Address, maxAddress)}}
+	}
+	next := deliveryRow{Message: row.Message, Delivery: Delivery{
+		Recipient: row.Recipient, Code: about.SMTPCode, Enhanced: clip(about.Status, 20), Text: clip(about.Diagnostic, maxDiagnostic), At: w.now,
+	}}
+	switch about.Action {
+	case "failed":
+		next.State = "bounced"
+	case "delayed":
+		if lost(row.State) {
+			return nil
+		}
+		next.State = "deferred"
+	default:
+		return nil // delivered, relayed, expanded: nothing that sent does not say
+	}
+	worse, err := w.deliver(&next)
+	if err != nil || !worse {
+		return err
+	}
+	return w.deliveryFailed(t, &next)
+}
+
+// deliveryOf finds the delivery of a message to a person.
+func (w *work) deliveryOf(id string, person uint32) (*deliveryRow, error) {
+	for row, err := range w.d.deliveries.Scan(w.tx, store.Query{Prefix: store.Key{}.Str(id)}) {
+		if err != nil {
+			return nil, err
+		}
+		if message.PersonHash(row.Recipient) == person {
+			return row, nil
+		}
+	}
+	return nil, nil
+}
+
+// Deliveries returns the delivery states of a message, by recipient.
+func (d *Desk) Deliveries(ctx context.Context, messageID string) ([]Delivery, error) {
+	var out []Delivery
+	err := d.db.View(ctx, func(r store.Reader) error {
+		out = nil
+		for row, err := range d.deliveries.Scan(r, store.Query{Prefix: store.Key{}.Str(messageID)}) {
+			if err != nil {
+				return err
+			}
+			out = append(out, row.Delivery)
+		}
+		return nil
+	})
+	return out, failure(err)
+}
+
+// Sent returns the record of mail number n of a ticket.
+func (d *Desk) Sent(ctx context.Context, ticket uint64, mail uint32) (*Sent, error) {
+	var out *Sent
+	err := d.db.View(ctx, func(r store.Reader) (err error) {
+		out, err = d.sent.Find(r, sentKey(ticket, mail))
+		return err
+	})
+	if err == nil && out == nil {
+		return nil, &Error{Kind: Unknown, Text: "there is no such mail"}
+	}
+	return out, failure(err)
+}
