@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Key is a tuple in an encoding whose byte order is the tuples' order, element
@@ -37,8 +38,14 @@ const (
 	terminator = 0x01
 )
 
-// Str appends a string element.
+// Str appends a string element. A byte that is not UTF-8 counts as U+FFFD, just
+// as it does in a stored document: the keys of a record are the same before it
+// is stored and after it has been read, and what is sought is found. Use Bytes
+// where every byte matters.
 func (k Key) Str(s string) Key {
+	if !utf8.ValidString(s) {
+		s = string([]rune(s))
+	}
 	k = append(k, tagString)
 	for i := 0; i < len(s); i++ {
 		if s[i] == escape {

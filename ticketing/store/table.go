@@ -16,7 +16,9 @@ type Index[T any] struct {
 	Name    string
 	Columns []string
 	Unique  bool
-	// Keys returns the record's entries in this index: none, one or many.
+	// Keys returns the record's entries in this index: none, one or many. It
+	// looks only at what is stored, so that a record has the same entries
+	// when it is read again; so does the function of the primary key.
 	Keys func(*T) []Key
 }
 

@@ -77,6 +77,7 @@ func (r *reader) ChunkIDs(from store.Key) iter.Seq2[store.Key, error] {
 			return
 		}
 		defer it.Close()
+		var next []byte
 		for ok := it.First(); ok; {
 			key := it.Key()
 			if len(key) < 1+chunkSuffix || key[len(key)-chunkSuffix] != separator {
@@ -84,11 +85,12 @@ func (r *reader) ChunkIDs(from store.Key) iter.Seq2[store.Key, error] {
 				return
 			}
 			id := append(store.Key(nil), key[1:len(key)-chunkSuffix]...)
+			// The chunks of one id can be many; one seek passes them all. It
+			// is prepared first because id is the caller's from then on.
+			next = append(append(next[:0], key[:len(key)-chunkSuffix]...), afterSeparator)
 			if !yield(id, nil) {
 				return
 			}
-			// The chunks of one id can be many; one seek passes them all.
-			next := append(append(append(lower[:0], byte(store.PrefixChunk)), id...), afterSeparator)
 			ok = it.SeekGE(next)
 		}
 		if err := it.Error(); err != nil {

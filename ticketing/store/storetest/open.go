@@ -12,6 +12,7 @@
 package storetest
 
 import (
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -24,7 +25,7 @@ import (
 )
 
 // Open returns an empty store in memory on the real engine. It is closed when
-// the test ends.
+// the test ends, if it has not been closed by then.
 func Open(t testing.TB) store.DB { return OpenAt(t, time.Now) }
 
 // OpenAt is Open with the test's own clock.
@@ -40,7 +41,7 @@ func openOn(t testing.TB, fs vfs.FS, now func() time.Time) store.DB {
 		t.Fatalf("open the store: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
+		if err := db.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
 			t.Errorf("close the store: %v", err)
 		}
 	})
@@ -57,7 +58,7 @@ type Crashable struct {
 }
 
 // OpenCrashable returns an empty store on a crashable disk. Both are gone when
-// the test ends.
+// the test ends, if it has not been closed by then.
 func OpenCrashable(t testing.TB, now func() time.Time) *Crashable {
 	t.Helper()
 	fs := vfs.NewCrashableMem()
