@@ -151,7 +151,7 @@ func openOn(t testing.TB, db store.DB, c *clock) *bench {
 // mail is a mail as a test writes it: "Name: value" lines, an empty line, text.
 type mail struct {
 	ip   string   // of the peer, mx if empty
-	from string   // envelope, the From of the text if "=", null if empty
+	from string   // envelope: that of the From line if empty, null if "<>"
 	to   []string // recipients, support if none
 	text string
 }
@@ -175,6 +175,15 @@ func (b *bench) arrival(m mail) ticketing.Arrival {
 	}
 	if m.to == nil {
 		m.to = []string{helpdsk}
+	}
+	switch m.from {
+	case "":
+		line, _, _ := strings.Cut(m.text, "\n")
+		if a, err := message.ParseAddress(strings.TrimPrefix(line, "From: ")); err == nil {
+			m.from = a.Addr
+		}
+	case "<>":
+		m.from = ""
 	}
 	return ticketing.Arrival{
 		Source: "smtp", EnvelopeFrom: m.from, Recipients: m.to, RemoteIP: netip.MustParseAddr(m.ip), HELO: "mx.example", Raw: b.seal(m.text),
@@ -320,4 +329,13 @@ func (b *bench) checkAll() {
 	for _, p := range rc.Problems {
 		b.t.Errorf("reconcile: %s", p)
 	}
+}
+
+func readAll(t testing.TB, r io.Reader) string {
+	t.Helper()
+	all, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(all)
 }
