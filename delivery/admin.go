@@ -76,9 +76,6 @@ func (f *Filter) query() (store.Query, int, error) {
 		if err != nil || len(key) > 1<<10 {
 			return query, 0, ErrCursor
 		}
-		if _, err := store.Key(key).Elements(); err != nil {
-			return query, 0, ErrCursor
-		}
 		query.After = key
 	}
 	return query, min(limit, 1000), nil

@@ -239,7 +239,7 @@ func (q *Queue) takeBack(tx store.Tx, page []*row) error {
 // backoff is the wait after the given attempt, spread by a fifth either way.
 func (q *Queue) backoff(attempt int, spread float64) time.Duration {
 	d := q.o.Retry[min(max(attempt, 1), len(q.o.Retry))-1]
-	return d + time.Duration((spread-0.5)*0.4*float64(d))
+	return (d + time.Duration((spread-0.5)*0.4*float64(d))).Truncate(time.Microsecond) // as times are stored
 }
 
 // jitter draws n numbers in [0, 1). Without randomness there is no spread.

@@ -60,7 +60,7 @@ func (q *Queue) nextAttempt(p *row, now time.Time) time.Time {
 	if floor := now.Add(q.o.Retry[0] / 2); next.Before(floor) {
 		next = floor // a long attempt has used its wait up
 	}
-	return next
+	return next.Truncate(time.Microsecond)
 }
 
 // observe counts and logs an attempt.
@@ -164,6 +164,7 @@ func (q *Queue) rest(p *row, out outcome, next time.Time) {
 // worth some effort: an outcome lost is a mail sent twice.
 const (
 	settleTries = 5
+	ledgerTries = 2 // then the outcome is kept for later
 	settleTime  = 30 * time.Second
 )
 
@@ -187,7 +188,7 @@ func (q *Queue) durably(c *claim, fn func(store.Tx) error) error {
 			default:
 			}
 			return err
-		case try == settleTries || ctx.Err() != nil:
+		case try == settleTries || errors.Is(err, errLedger) && try == ledgerTries || ctx.Err() != nil:
 			q.o.Log.Error("the outcome of an attempt cannot be written", "parcel", c.job.Key, "cause", err)
 			return err
 		}

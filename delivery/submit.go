@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"ticketgate/delivery/courier"
 	"ticketgate/ticketing/agenda"
@@ -41,7 +42,8 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 		Lane: lanePrefix + destination(o.To), Created: now, Since: now, Due: now,
 	}
 	if o.Due.After(now) {
-		p.Due, p.Since = o.Due, o.Due
+		p.Due = o.Due.UTC().Truncate(time.Microsecond)
+		p.Since = p.Due
 	}
 	if err := q.o.Ledger.Settled(tx, p.report("queued", now)); err != nil {
 		return fmt.Errorf("delivery: submit %s: ledger: %w", o.ID, err)
