@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -39,6 +38,8 @@ type Options struct {
 	Outbound Outbound
 	Intake   Intake
 	Tokens   Tokens
+	// Records lists the DNS records our domains need; nil serves none.
+	Records func(context.Context) ([]Record, error)
 	// PublicURL is the start of links to tickets, without a slash at its end.
 	PublicURL string
 	// MaxMessage is the largest raw mail taken, in bytes, and bounds posted
@@ -79,6 +80,9 @@ func New(o Options) (*API, error) {
 	a.registerMessages()
 	a.registerOutbound()
 	a.registerTokens()
+	if o.Records != nil {
+		a.registerDNS()
+	}
 	if a.spec, err = a.document(); err != nil {
 		return nil, err
 	}
@@ -173,7 +177,6 @@ func (a *API) Server(h http.Handler) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return context.Background() },
 	}
 }
 
@@ -186,13 +189,13 @@ type operation struct {
 // register adds an operation. Rights are checked before anything of the
 // request is read; every error becomes a problem.
 func register[I, O any](a *API, op operation, h func(context.Context, *I) (*O, error)) {
-	problem := a.huma.OpenAPI().Components.Schemas
+	problem := a.huma.OpenAPI().Components.Schemas.Schema(problemReflect, true, "Problem")
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
 	op.Responses["default"] = &huma.Response{
 		Description: "A problem (RFC 9457)",
-		Content:     map[string]*huma.MediaType{problemType: {Schema: huma.SchemaFromType(problem, problemReflect)}},
+		Content:     map[string]*huma.MediaType{problemType: {Schema: problem}},
 	}
 	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
 		if asking(ctx.Context()).identity.Has(op.scopes...) {

@@ -131,16 +131,17 @@ func (g *guard) limit(now time.Time) time.Time {
 	by := now.Add(l.Idle)
 	switch {
 	case g.phase == handshake:
-		by = g.since.Add(l.Handshake)
+		return g.since.Add(l.Handshake)
 	case g.phase == receiving:
-		// A peer may be slow at times, but not on the whole, and not for ever.
-		by = earliest(by, g.since.Add(l.MinRateGrace+time.Duration(g.received)*time.Second/time.Duration(l.MinRate)), g.since.Add(l.Message))
 	case g.tap.content():
 		// The rest of something refused: it is only read so that the peer stays
 		// in step.
 		by = now.Add(min(l.Idle, l.Discard))
+	default:
+		return by
 	}
-	return by
+	// A peer may be slow at times, but not on the whole, and not for ever.
+	return earliest(by, g.since.Add(l.MinRateGrace+time.Duration(g.received)*time.Second/time.Duration(l.MinRate)), g.since.Add(l.Message))
 }
 
 func earliest(first time.Time, more ...time.Time) time.Time {
@@ -329,7 +330,11 @@ func (w tapped) Write(p []byte) (int, error) {
 			g.urgent = true
 		}
 	} else {
+		before := g.tap.content()
 		v = g.tap.input(p)
+		if !before && g.tap.content() && g.phase == commanding {
+			g.begin(commanding) // its time runs from here
+		}
 	}
 	g.writing = false
 	g.mu.Unlock()

@@ -30,6 +30,12 @@ type session struct {
 	mu     sync.Mutex
 	tx     *transaction
 	misses int // unknown recipients
+	// spent: a message in chunks was left before its end. go-smtp delivers the
+	// result of its goroutine through a field that the next message in chunks
+	// replaces, unsynchronised; the late result of one could become the answer
+	// to the other. So there is no next message in this session. Upstream, the
+	// goroutine should hold its channel in a variable.
+	spent bool
 }
 
 // transaction is what MAIL began. It does not change once Data has it.
@@ -108,8 +114,11 @@ func (p *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 		return errGone
 	}
 	p.mu.Lock()
-	nested := p.tx != nil
+	nested, spent := p.tx != nil, p.spent
 	p.mu.Unlock()
+	if spent {
+		return p.g.fail("421 4.3.0 "+p.s.o.Hostname+" A message was left unfinished, please connect again", "protocol")
+	}
 	if nested {
 		return p.refuse(say(503, 5, 5, 1, "Nested MAIL command, send RSET first", "protocol"))
 	}
@@ -220,6 +229,7 @@ func (p *session) Data(r io.Reader) (err error) {
 	defer p.s.recover(p.g, &err)
 	p.mu.Lock()
 	tx := p.tx
+	_, p.spent = r.(*io.PipeReader)
 	p.mu.Unlock()
 	if tx == nil || len(tx.recipients) == 0 {
 		return p.refuse(say(503, 5, 5, 1, "Send MAIL and RCPT first", "protocol"))
@@ -312,6 +322,9 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 		if b.ended.IsZero() {
 			b.ended = b.p.s.o.Now()
+			b.p.mu.Lock()
+			b.p.spent = false
+			b.p.mu.Unlock()
 			b.p.g.enter(storing)
 			// Later than this the peer might have given up, and a late 250 is a
 			// mail that comes twice.
