@@ -7,7 +7,10 @@ import "strings"
 // begins a header line of its own. An address without a name is the addr-spec
 // in angle brackets.
 func (a Address) String() string {
-	addr := strings.Map(noBreak, a.Addr)
+	addr := a.Addr
+	if same, _, ok := readAddr(addr); !ok || same != addr {
+		addr = strings.Map(noBreak, addr) // not an addr-spec, so at least one token
+	}
 	name := strings.TrimSpace(plainText(a.Name))
 	if name == "" {
 		return "<" + addr + ">"

@@ -128,6 +128,9 @@ func (c *bodies) collect(list []*Part, kind string, inAlternative, toText, toHTM
 	}
 	for i, p := range list {
 		if sub, ok := strings.CutPrefix(p.Type, "multipart/"); ok {
+			if len(p.Parts) == 0 && p.End > p.Start {
+				c.files = append(c.files, p) // too deep to be read, or broken: kept whole
+			}
 			c.collect(p.Parts, sub, inAlternative || sub == "alternative", toText, toHTML)
 			continue
 		}

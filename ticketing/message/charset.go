@@ -169,7 +169,7 @@ func guessUTF8(b []byte, labelled bool) string {
 		return string(b)
 	}
 	good, bad := countUTF8(b)
-	if good >= 4*bad || labelled && good >= bad {
+	if good >= 4*bad || labelled && 4*good >= bad {
 		return strings.ToValidUTF8(string(b), "\uFFFD")
 	}
 	// Short strings carry too little for statistics: Western letters are likeliest.

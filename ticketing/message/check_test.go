@@ -61,9 +61,13 @@ func checkMail(t testing.TB, name string, m *Mail) {
 func (m *Mail) hasContent() bool {
 	some := false
 	m.walk(m.Root, func(p *Part, _ int) {
-		if len(p.Parts) == 0 {
-			b, _ := io.ReadAll(io.LimitReader(m.Open(p), 1<<16))
-			some = some || strings.TrimFunc(string(b), func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) != "" && !strings.HasPrefix(p.Type, "text/html")
+		switch {
+		case len(p.Parts) > 0:
+		case p.Type == "text/html": // may be nothing but tags
+		case strings.HasPrefix(p.Type, "text/"):
+			some = some || strings.TrimSpace(m.PartText(p)) != ""
+		default:
+			some = some || p.End > p.Start
 		}
 	})
 	return some

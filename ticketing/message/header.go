@@ -137,6 +137,15 @@ func cleanID(id string) string {
 	return id
 }
 
-// Date returns the Date field; ok is false if it is missing or unreadable.
-// Years before 1900 and after 9998 count as unreadable.
-func (h Header) Date() (t time.Time, ok bool) { return ParseDate(h.Get("Date")) }
+// Date returns the first Date field that can be read; ok is false if there is
+// none. Years before 1900 and after 9998 count as unreadable.
+func (h Header) Date() (t time.Time, ok bool) {
+	for i := range h {
+		if strings.EqualFold(h[i].Name, "Date") {
+			if t, ok = ParseDate(h[i].Value); ok {
+				return t, true
+			}
+		}
+	}
+	return time.Time{}, false
+}

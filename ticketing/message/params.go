@@ -235,8 +235,8 @@ func joinPieces(all []paramPiece) string {
 			text := pc.value
 			if i == 0 {
 				charset, text = splitExtended(text)
-			} else if c, t := splitExtended(text); c != "" && strings.EqualFold(c, charset) {
-				text = t // some senders repeat the charset in every piece
+			} else if c, t, ok := strings.Cut(text, "'"); ok && c != "" && strings.EqualFold(c, charset) {
+				text = strings.TrimPrefix(t, "'") // some senders repeat the charset in every piece
 			}
 			ext = true
 			b = append(b, percentDecode(text)...)

@@ -23,7 +23,8 @@ func decoder(raw io.Reader, p *Part) io.Reader {
 }
 
 // base64Reader decodes leniently: bytes outside the alphabet are passed over,
-// padding ends a group wherever it stands, the last group may be short.
+// padding ends a group wherever it stands, the last group may be short. After
+// padding and a blank the rest of the line is no base64.
 type base64Reader struct {
 	r    io.Reader
 	in   []byte
@@ -31,6 +32,8 @@ type base64Reader struct {
 	buf  []byte
 	acc  uint32
 	n    int
+	pad  bool // the last byte was padding
+	skip bool // until the end of the line
 	done error
 }
 
@@ -42,12 +45,15 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 		n, err := d.r.Read(d.in)
 		d.buf = d.buf[:0]
 		for _, c := range d.in[:n] {
-			if c == '=' {
+			if c == '=' && !d.skip {
 				d.group()
+				d.pad = true
 				continue
 			}
+			d.skip = d.skip && c != '\n' || d.pad && (c == ' ' || c == '\t')
+			d.pad = false
 			v := base64Value[c]
-			if v < 0 {
+			if v < 0 || d.skip {
 				continue
 			}
 			d.acc = d.acc<<6 | uint32(v)
