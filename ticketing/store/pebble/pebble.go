@@ -181,7 +181,7 @@ func (db *DB) openEngine(dir string, o Options, inner vfs.FS) error {
 			opts.Logger.Errorf("%s", info)
 		})
 	}
-	opts.FS = vfs.OnDiskFull(opts.FS, db.space.diskFull)
+	opts.FS = manifestFS{vfs.OnDiskFull(opts.FS, db.space.diskFull)}
 
 	var opened *pebble.DB
 	err := db.guard(opOpen, func() (err error) {
