@@ -1,25 +1,55 @@
 package notify
 
 import (
-	"context"
+	"cmp"
 	"time"
 
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
-// ackPause is how long after one acknowledgement an address gets no other.
-const ackPause = 24 * time.Hour
-
-// ackRow remembers the last acknowledgement to an address.
-type ackRow struct {
-	Address string    `json:"address"` // folded
-	At      time.Time `json:"at"`
+// AckLimits bound acknowledgements, so that no robot that hides what it is can
+// keep us answering. An address gets one a day; that leaves nothing to do for a
+// higher daily number. Mail over a limit is stored as ever.
+type AckLimits struct {
+	Domain int // to one domain in ten minutes; default 10
+	Total  int // to everybody in ten minutes; default 600
 }
 
+func (l AckLimits) orDefaults() AckLimits {
+	return AckLimits{Domain: cmp.Or(max(l.Domain, 0), 10), Total: cmp.Or(max(l.Total, 0), 600)}
+}
+
+const (
+	ackPause  = 24 * time.Hour   // between two acknowledgements to one address
+	ackPeriod = 10 * time.Minute // of the other limits
+	ackAlert  = time.Hour        // between two warnings about one limit
+)
+
+// Scopes of limits, in the order their rows are locked: the hot one last.
+const (
+	scopeAddress = "address"
+	scopeDomain  = "domain"
+	scopeTotal   = "total"
+)
+
+var ackScopes = []string{scopeAddress, scopeDomain, scopeTotal}
+
+// ackRow is one limit's memory. For an address Full is when it may have the
+// next acknowledgement. For a domain and the total it is when the bucket would
+// be full again: each acknowledgement moves it on by one token's time.
+type ackRow struct {
+	Scope   string    `json:"scope"`
+	Name    string    `json:"name"` // folded address, its domain, or ""
+	Full    time.Time `json:"full"`
+	Alerted time.Time `json:"alerted,omitzero"` // when the operator was last told
+}
+
+func ackKey(scope, name string) store.Key { return store.Key{}.Str(scope).Str(name) }
+
 func ackTable() *store.Table[ackRow] {
-	return store.NewTable("acknowledgements", store.PrefixAck, []string{"address"},
-		func(r *ackRow) store.Key { return store.Key{}.Str(r.Address) })
+	return store.NewTable("acknowledgements", store.PrefixAck, []string{"scope", "name"},
+		func(r *ackRow) store.Key { return ackKey(r.Scope, r.Name) })
 }
 
 // ackRefusal says why a new ticket is not acknowledged, "" if it may be: a
@@ -29,64 +59,101 @@ func ackRefusal(a *affair) string {
 	switch {
 	case !a.queue.AutoAck:
 		return "switched off for the queue"
-	case a.notice.NoAck:
-		return "acknowledged for another queue"
 	case a.msg == nil || a.msg.Direction != "in":
 		return "no mail to acknowledge"
 	case a.msg.Envelope.From == "":
 		return "null return path"
-	case a.msg.Automatic.Class != "none" && a.msg.Automatic.Class != "":
+	case a.notice.Automatic != "":
+		return "automatic mail: " + a.notice.Automatic
+	case machineWrote(a):
 		return "automatic mail: " + a.msg.Automatic.Class
-	case a.msg.Auth.Trust == "T0" && !a.notice.KnownContact:
+	case a.notice.NoAck:
+		return "the desk asked for none"
+	case !proven(a) && !a.notice.KnownContact:
 		return "unproven sender"
 	}
 	return ""
 }
 
-// dropAcknowledged removes acknowledgements to addresses that had one lately.
-func (n *Notifier) dropAcknowledged(ctx context.Context, letters []letter, skipped *[]skip) ([]letter, error) {
-	var kept []letter
-	err := n.o.DB.View(ctx, func(r store.Reader) error {
-		kept = kept[:0]
-		for _, l := range letters {
-			if l.ack {
-				recent, err := n.ackedLately(r, l.contact)
-				if err != nil {
-					return err
-				}
-				if recent {
-					*skipped = append(*skipped, skip{l.role, "acknowledged within the last day"})
-					continue
-				}
-			}
-			kept = append(kept, l)
-		}
-		return nil
-	})
-	return kept, err
+// machineWrote reports whether the message is automatic mail of any class.
+func machineWrote(a *affair) bool {
+	return a.msg != nil && a.msg.Automatic.Class != "none" && a.msg.Automatic.Class != ""
 }
 
-func (n *Notifier) ackedLately(r store.Reader, address string) (bool, error) {
-	row, err := n.acks.Find(r, store.Key{}.Str(address))
-	if err != nil || row == nil {
-		return false, err
-	}
-	return r.Now().Sub(row.At) < ackPause, nil
+// proven reports whether something vouches for the sender's address.
+func proven(a *affair) bool {
+	return a.msg != nil && (a.msg.Auth.Trust == "T1" || a.msg.Auth.Trust == "T2")
 }
 
-// recordAcks notes the acknowledgements in the transaction that sends them.
-func (n *Notifier) recordAcks(tx store.Tx, letters []letter) error {
-	for _, l := range letters {
-		if !l.ack {
-			continue
+// refusal is an acknowledgement that a limit withheld.
+type refusal struct {
+	scope, name string
+	alert       bool // the operator has not been told lately
+}
+
+// limit is one limit as it applies to one acknowledgement.
+type limit struct {
+	scope, name string
+	burst       int
+	token       time.Duration // what one acknowledgement costs
+}
+
+func (n *Notifier) limitsFor(to string) []limit {
+	address := message.Fold(to)
+	return []limit{
+		{scopeAddress, address, 1, ackPause},
+		{scopeDomain, message.Address{Addr: address}.Domain(), n.o.Acks.Domain, ackPeriod / time.Duration(n.o.Acks.Domain)},
+		{scopeTotal, "", n.o.Acks.Total, ackPeriod / time.Duration(n.o.Acks.Total)},
+	}
+}
+
+// takeAck takes an acknowledgement's tokens in the transaction that sends it,
+// from all of its limits or from none.
+func (n *Notifier) takeAck(tx store.Tx, to string) (*refusal, error) {
+	var rows []*ackRow
+	for _, l := range n.limitsFor(to) {
+		row, err := n.ackRow(tx, l)
+		if err != nil {
+			return nil, err
 		}
-		key := store.Key{}.Str(message.Fold(l.to.Addr))
-		if err := n.acks.Lock(tx, key); err != nil {
-			return err
+		next := row.Full
+		if next.Before(tx.Now()) {
+			next = tx.Now()
 		}
-		if err := n.acks.Put(tx, &ackRow{Address: message.Fold(l.to.Addr), At: tx.Now()}); err != nil {
-			return err
+		if next.Sub(tx.Now()) > time.Duration(l.burst-1)*l.token {
+			return n.refuse(tx, l, row)
+		}
+		row.Full = next.Add(l.token)
+		rows = append(rows, row)
+	}
+	for _, row := range rows {
+		if err := n.acks.Put(tx, row); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+func (n *Notifier) ackRow(tx store.Tx, l limit) (*ackRow, error) {
+	key := ackKey(l.scope, l.name)
+	if err := n.acks.Lock(tx, key); err != nil {
+		return nil, err
+	}
+	row, err := n.acks.Find(tx, key)
+	if row == nil {
+		row = &ackRow{Scope: l.scope, Name: l.name}
+	}
+	return row, err
+}
+
+// refuse withholds an acknowledgement. That an address had one today is no
+// news; that a domain or everybody had too many is, once in a while.
+func (n *Notifier) refuse(tx store.Tx, l limit, row *ackRow) (*refusal, error) {
+	no := &refusal{scope: l.scope, name: l.name}
+	if l.scope == scopeAddress || tx.Now().Sub(row.Alerted) < ackAlert {
+		return no, nil
+	}
+	no.alert = true
+	row.Alerted = tx.Now()
+	return no, n.acks.Put(tx, row)
 }

@@ -19,12 +19,12 @@ func eventLabel(event string) string {
 
 // letter is one mail to one person.
 type letter struct {
-	role    string // requester cc follower assignee agent
-	to      message.Address
-	agent   string // set for staff
-	ack     bool   // acknowledgement of receipt, not the message itself
-	echo    bool   // an acknowledgement may repeat the subject
-	contact string // folded address
+	role   string // requester cc follower assignee agent
+	to     message.Address
+	folded string // to's address
+	agent  string // set for staff
+	ack    bool   // acknowledgement of receipt, not the message itself
+	echo   bool   // an acknowledgement may repeat what the mail said
 }
 
 func (l letter) staff() bool { return l.agent != "" }
@@ -32,96 +32,170 @@ func (l letter) staff() bool { return l.agent != "" }
 // skip is a decision not to write, with its reason.
 type skip struct{ role, reason string }
 
-// plan decides who hears of an affair. It is a pure function of what was true
-// when the notice was written (its audience) and of the ticket as it is now: a
-// person must have been concerned then and may still be told now.
+// plan decides who hears of an affair, each person once. It is a pure function
+// of what was true when the notice was written (its audience) and of the ticket
+// as it is now: a person must have been concerned then and may still be told
+// now.
+//
+//	the causer hears nothing, but for the acknowledgement of a new ticket
+//	who is not concerned by the event, or not any more, hears nothing
+//	customers who stood in the causing mail have it already
+//	who has another address in the audience hears once
 func plan(a *affair) (letters []letter, skipped []skip) {
 	seen := map[string]bool{}
-	refuse := func(role, reason string) { skipped = append(skipped, skip{role, reason}) }
 	for _, r := range a.notice.Audience {
-		l := letter{role: r.Role, to: message.Address{Name: r.Name, Addr: r.Address}, agent: r.Agent, contact: message.Fold(r.Address)}
-		switch {
-		case causer(a.notice.Actor, l):
-			if l.role != "requester" || a.notice.Event != "ticket_created" {
-				refuse(l.role, "caused it")
-				continue
-			}
-			if reason := ackRefusal(a); reason != "" {
-				refuse(l.role, "no acknowledgement: "+reason)
-				continue
-			}
-			l.ack, l.echo = true, a.msg.Auth.Trust != "T0"
-		case !concerns(a, l):
-			refuse(l.role, "not concerned by this event")
-			continue
-		case l.staff() && !employed(a, l):
-			refuse(l.role, "no longer an agent")
-			continue
-		case !l.staff() && !a.queue.CopyAlways && stoodIn(a.msg, l.contact):
-			refuse(l.role, "stood in the mail that caused it")
+		l := letter{role: r.Role, to: message.Address{Name: r.Name, Addr: r.Address}, agent: r.Agent, folded: message.Fold(r.Address)}
+		reason := a.judge(&l)
+		if reason == "" && seenBefore(a, l, seen) {
+			reason = "told already"
+		}
+		if reason != "" {
+			skipped = append(skipped, skip{l.role, reason})
 			continue
 		}
-		if seen[l.contact] {
-			refuse(l.role, "told already")
-			continue
-		}
-		seen[l.contact] = true
 		letters = append(letters, l)
 	}
 	return letters, skipped
 }
 
-// causer reports whether the letter would tell somebody of his own doing.
-func causer(by ticketing.Actor, l letter) bool {
-	if by.Agent != "" && by.Agent == l.agent {
-		return true
+// judge says why a letter is not written, "" if it is, and completes it.
+func (a *affair) judge(l *letter) string {
+	if l.staff() {
+		return a.judgeStaff(l)
 	}
-	return by.Address != "" && message.Fold(by.Address) == l.contact
+	switch {
+	case !a.takesPart(l):
+		return "takes no part any more"
+	case !a.publicEvent() || !public(a.msg):
+		return "not concerned by this event"
+	case a.caused(l):
+		return a.judgeAck(l)
+	case !a.queue.CopyAlways && stoodIn(a.msg, l.folded):
+		return "stood in the mail that caused it"
+	}
+	return ""
 }
 
-// concerns is the table of events against roles.
-func concerns(a *affair, l letter) bool {
-	if !l.staff() {
-		// Customers hear of public messages and of nothing else; the message's
-		// visibility is read now, so a reply withdrawn meanwhile is not sent.
-		told := a.notice.Event == "public_message" || a.notice.Event == "ticket_created"
-		return told && a.msg != nil && a.msg.Visibility == "public" && (l.role == "requester" || l.role == "cc")
+func (a *affair) judgeAck(l *letter) string {
+	if l.role != "requester" || a.notice.Event != "ticket_created" {
+		return "caused it"
 	}
-	if l.role == "follower" {
+	if reason := ackRefusal(a); reason != "" {
+		return "no acknowledgement: " + reason
+	}
+	l.ack, l.echo = true, proven(a)
+	return ""
+}
+
+func (a *affair) judgeStaff(l *letter) string {
+	agent, ok := a.agents(l.agent)
+	if !ok || len(agent.Addresses) == 0 {
+		return "no longer an agent"
+	}
+	// What was his address when it happened may be nobody's or another's now.
+	l.to.Addr, l.folded = agent.Addresses[0], message.Fold(agent.Addresses[0])
+	switch {
+	case a.caused(l):
+		return "caused it"
+	case !a.concerns(l):
+		return "not concerned by this event"
+	}
+	return ""
+}
+
+// publicEvent: customers hear of public messages and of nothing else. The
+// message's visibility is read when it is told, so what was withdrawn meanwhile
+// is not sent.
+func (a *affair) publicEvent() bool {
+	return a.notice.Event == "public_message" || a.notice.Event == "ticket_created"
+}
+
+// takesPart reports whether a customer is still in the ticket.
+func (a *affair) takesPart(l *letter) bool {
+	same := func(p ticketing.Person) bool { return message.Fold(p.Address) == l.folded }
+	switch l.role {
+	case "requester":
+		return same(a.ticket.Requester)
+	case "cc":
+		return slices.ContainsFunc(a.ticket.CCs, same)
+	}
+	return false
+}
+
+// caused reports whether the letter would tell somebody of his own doing. A
+// third party is by definition not proven to be anybody, so an agent hears of
+// mail that only claims to be his.
+func (a *affair) caused(l *letter) bool {
+	by := a.notice.Actor
+	if l.staff() && by.Agent != "" && by.Agent == l.agent {
 		return true
 	}
-	byAgent := a.notice.Actor.Agent != ""
+	if by.Address == "" || l.staff() && by.Agent == "" && a.notice.Event == "third_party" {
+		return false
+	}
+	return message.Fold(by.Address) == l.folded
+}
+
+// concerns is the table of events against staff.
+//
+//	                  follower  assignee  agents, if nobody is assigned
+//	ticket_created    told      told      told (also if somebody is)
+//	public_message    told      told      told if a customer wrote
+//	internal_message  told      told      told if a customer wrote
+//	third_party       told      told      told
+//	delivery_failed   told      told      told; so is the message's author
+func (a *affair) concerns(l *letter) bool {
+	if a.follows(l.agent) {
+		return true
+	}
+	assigned := a.ticket.Assignee != ""
+	if l.agent == a.ticket.Assignee {
+		return slices.Contains(events, a.notice.Event)
+	}
+	if !slices.Contains(a.queue.Agents, l.agent) {
+		return false // the ticket has moved on, or he has
+	}
 	switch a.notice.Event {
 	case "ticket_created":
 		return true
 	case "public_message", "internal_message":
-		if a.ticket.Assignee != "" {
-			return l.agent == a.ticket.Assignee
-		}
-		return !byAgent
-	case "third_party", "delivery_failed":
-		return a.ticket.Assignee == "" || l.agent == a.ticket.Assignee
+		return !assigned && a.notice.Actor.Agent == ""
+	case "third_party":
+		return !assigned
+	case "delivery_failed":
+		return !assigned || a.msg != nil && a.msg.Author.Agent == l.agent
 	}
 	return false
 }
 
-func employed(a *affair, l letter) bool {
-	_, ok := a.agents(l.agent)
-	return ok
+func (a *affair) follows(agent string) bool {
+	return slices.ContainsFunc(a.ticket.Followers, func(f ticketing.Follower) bool { return f.Agent == agent })
+}
+
+// seenBefore notes a letter's person by all his addresses and reports whether
+// one of them has a letter already: an agent may be a customer too, under
+// another address.
+func seenBefore(a *affair, l letter, seen map[string]bool) bool {
+	names := []string{l.folded}
+	if agent, ok := a.agents(l.agent); ok && l.staff() {
+		for _, address := range agent.Addresses {
+			names = append(names, message.Fold(address))
+		}
+	}
+	if slices.ContainsFunc(names, func(name string) bool { return seen[name] }) {
+		return true
+	}
+	for _, name := range names {
+		seen[name] = true
+	}
+	return false
 }
 
 // stoodIn reports whether the address was visibly addressed by the very mail
 // that caused the notice, so that its owner has it already.
-func stoodIn(m *ticketing.Message, contact string) bool {
+func stoodIn(m *ticketing.Message, folded string) bool {
 	if m == nil || m.Direction != "in" {
 		return false
 	}
-	for _, list := range [][]message.Address{m.To, m.Cc} {
-		for _, a := range list {
-			if message.Fold(a.Addr) == contact {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(slices.Concat(m.To, m.Cc), func(a message.Address) bool { return message.Fold(a.Addr) == folded })
 }

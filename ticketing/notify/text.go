@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"html"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/message"
@@ -28,42 +30,37 @@ func queueName(q *ticketing.Queue) string {
 	return q.Name
 }
 
-func displayName(a ticketing.Author) string {
-	if a.Name != "" {
-		return a.Name
-	}
-	if a.Agent != "" {
-		return a.Agent // never an agent's own address
-	}
-	return a.Address
-}
-
 // sender is the display name in From: who wrote, via the queue.
 func sender(a *affair, l letter) string {
-	if l.ack || a.msg == nil {
-		return queueName(a.queue)
+	queue := queueName(a.queue)
+	if l.ack || !tellsMessage(a, l) {
+		return queue
 	}
-	return displayName(a.msg.Author) + " via " + queueName(a.queue)
+	if name := a.authorName(a.msg); name != queue {
+		return name + " via " + queue
+	}
+	return queue
 }
 
-var replyPrefix = regexp.MustCompile(`(?i)^\s*(?:(?:re|aw|sv|antw|odp|fwd?|wg)(?:\[\d+\])?\s*:\s*)+`)
+var replyPrefix = regexp.MustCompile(`(?i)^\s*(?:(?:re|aw|sv|vs|rv|odp|antw|tr|enc|fwd?|wg|回复|答复|转发)(?:\[\d+\])?\s*[:：]\s*)+`)
 
-// subject keeps one stable form for a ticket's whole thread.
+// subject keeps one form for a ticket's whole thread. A stranger's words are
+// not repeated to an address that may not be his.
 func subject(a *affair, l letter) string {
 	tag := fmt.Sprintf("[#%d]", a.ticket.Number)
 	if l.ack && !l.echo {
 		return tag + " We received your mail"
 	}
-	s := strings.TrimSpace(strings.ReplaceAll(a.ticket.Subject, tag, ""))
-	s = replyPrefix.ReplaceAllString(s, "")
-	if s == "" {
+	s := replyPrefix.ReplaceAllString(strings.ReplaceAll(a.ticket.Subject, tag, ""), "")
+	if s = strings.Join(strings.Fields(s), " "); s == "" {
 		s = "(no subject)"
 	}
 	return "Re: " + s + " " + tag
 }
 
-// body returns a letter's text and HTML.
-func body(a *affair, l letter) (text, htmlBody string) {
+// body returns a letter's text and HTML, which say the same. left is the number
+// of files that did not fit.
+func body(a *affair, l letter, left int) (text, htmlBody string) {
 	var paragraphs []string
 	switch {
 	case l.ack:
@@ -72,73 +69,183 @@ func body(a *affair, l letter) (text, htmlBody string) {
 			"A person will answer you. To add something, simply reply to this mail.",
 		}
 	case l.staff():
-		paragraphs = staffParagraphs(a)
+		paragraphs = staffParagraphs(a, l, left)
 	default:
-		paragraphs = []string{messageText(a)}
+		paragraphs = []string{a.shown}
 	}
 	text = strings.Join(paragraphs, "\n\n") + "\n"
 	htmlBody = paragraphsHTML(paragraphs)
-	if !l.staff() && !l.ack && a.answer != nil {
-		intro := fmt.Sprintf("On %s, %s wrote:", a.answer.at.UTC().Format("2006-01-02 15:04 MST"), a.answer.author)
-		quoted := clip(strings.TrimSpace(a.answer.text), maxQuote)
-		text += "\n" + intro + "\n" + prefixLines(quoted, "> ") + "\n"
-		htmlBody += "<p>" + html.EscapeString(intro) + "</p>\n<blockquote type=\"cite\">" + paragraphsHTML([]string{quoted}) + "</blockquote>\n"
+	if l.staff() || l.ack || a.answer == nil {
+		return text, htmlBody
 	}
+	intro := fmt.Sprintf("On %s, %s wrote:", a.answer.at.UTC().Format("2006-01-02 15:04 MST"), a.answer.author)
+	quoted := clip(strings.TrimSpace(a.answer.text), maxQuote)
+	text += "\n" + intro + "\n" + quoteLines(quoted) + "\n"
+	htmlBody += paragraphsHTML([]string{intro}) + "<blockquote type=\"cite\">" + paragraphsHTML([]string{quoted}) + "</blockquote>\n"
 	return text, htmlBody
 }
 
 // staffParagraphs tell staff what happened, what was written, and what Reply
 // and Reply-all will do.
-func staffParagraphs(a *affair) []string {
-	t := a.ticket
-	var out []string
-	switch {
-	case a.notice.Event == "delivery_failed":
-		out = append(out, fmt.Sprintf("A mail about ticket #%d could not be delivered.", t.Number))
-		if a.notice.Detail != "" {
-			out = append(out, a.notice.Detail)
+func staffParagraphs(a *affair, l letter, left int) []string {
+	out := []string{headline(a)}
+	if a.notice.Event == "delivery_failed" {
+		if detail := strings.TrimSpace(clip(a.notice.Detail, maxQuote)); detail != "" {
+			out = append(out, detail)
 		}
-	case a.notice.Event == "third_party":
-		out = append(out, fmt.Sprintf("%s is not part of ticket #%d and wrote to it. The message is internal until somebody accepts the sender.", authorLine(a.msg), t.Number))
-	case a.msg != nil && a.msg.Visibility == "internal":
-		out = append(out, fmt.Sprintf("%s added an internal message to ticket #%d:", authorLine(a.msg), t.Number))
-	case a.notice.Event == "ticket_created":
-		out = append(out, fmt.Sprintf("%s opened ticket #%d in %s:", authorLine(a.msg), t.Number, queueName(a.queue)))
-	default:
-		out = append(out, fmt.Sprintf("%s wrote on ticket #%d:", authorLine(a.msg), t.Number))
+	} else if a.msg != nil {
+		out = append(out, a.text)
 	}
-	if a.msg != nil && a.notice.Event != "delivery_failed" {
-		out = append(out, messageText(a))
+	switch {
+	case left == 1:
+		out = append(out, "One more file is in the ticket.")
+	case left > 1:
+		out = append(out, fmt.Sprintf("%d more files are in the ticket.", left))
 	}
+	t := a.ticket
 	assignee := "unassigned"
 	if t.Assignee != "" {
 		assignee = "assigned to " + t.Assignee
 	}
-	foot := fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.", t.Number, t.Status, t.Priority, assignee)
-	if a.msg != nil && a.msg.Visibility == "internal" {
-		foot += "\nYour reply stays internal."
-	} else {
-		foot += "\nReply adds an internal note. Reply to all answers the customer."
-	}
-	return append(out, foot)
+	return append(out, fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.\n%s", t.Number, t.Status, t.Priority, assignee, a.whatReplyDoes(l)))
 }
 
-// authorLine names a message's author to staff: customers with their address,
-// colleagues by name only.
-func authorLine(m *ticketing.Message) string {
+func headline(a *affair) string {
+	number := a.ticket.Number
 	switch {
-	case m == nil:
-		return "Somebody"
-	case m.Author.Agent != "" || m.Author.Name == "" || m.Author.Name == m.Author.Address:
-		return displayName(m.Author)
+	case a.notice.Event == "delivery_failed":
+		return fmt.Sprintf("A mail about ticket #%d could not be delivered.", number)
+	case a.notice.Event == "third_party":
+		return fmt.Sprintf("%s is not part of ticket #%d and wrote to it. The message is internal until somebody accepts the sender.", a.authorLine(), number)
+	case a.notice.Event == "ticket_created":
+		return fmt.Sprintf("%s opened ticket #%d in %s:", a.authorLine(), number, queueName(a.queue))
+	case a.msg != nil && !public(a.msg):
+		return fmt.Sprintf("%s added an internal message to ticket #%d:", a.authorLine(), number)
 	}
-	return m.Author.Name + " <" + m.Author.Address + ">"
+	return fmt.Sprintf("%s wrote on ticket #%d:", a.authorLine(), number)
 }
 
-// messageText is what the author newly wrote.
-func messageText(a *affair) string {
-	visible, _ := message.VisibleText(a.mail.Text())
-	return strings.TrimSpace(visible)
+// whatReplyDoes says it as the desk will do it.
+func (a *affair) whatReplyDoes(l letter) string {
+	agent, ok := a.agents(l.agent)
+	serves := l.agent == a.ticket.Assignee || slices.Contains(a.queue.Agents, l.agent)
+	if internal(a) || !serves || !ok || agent.Light {
+		return "Your reply stays internal."
+	}
+	return "Reply adds an internal note. Reply to all answers the customer."
+}
+
+// authorName names a message's author to anybody: staff by the name we gave
+// them, never by what their mail program says; customers by theirs, or by what
+// stands before the @.
+func (a *affair) authorName(m *ticketing.Message) string {
+	if m.Author.Agent != "" {
+		if agent, ok := a.agents(m.Author.Agent); ok {
+			return staffName(agent)
+		}
+		return m.Author.Agent
+	}
+	if name := strings.TrimSpace(m.Author.Name); name != "" && !strings.Contains(name, "@") {
+		return name
+	}
+	if local := (message.Address{Addr: m.Author.Address}).Local(); local != "" && m.Direction == "in" {
+		return local
+	}
+	return queueName(a.queue)
+}
+
+// staffName is never an address, not even if an agent's name was made of one.
+func staffName(agent *ticketing.Agent) string {
+	if agent.DisplayName != "" && !strings.Contains(agent.DisplayName, "@") {
+		return agent.DisplayName
+	}
+	return agent.Name
+}
+
+// authorLine names the author to staff: customers with their address,
+// colleagues by name only.
+func (a *affair) authorLine() string {
+	switch {
+	case a.msg == nil:
+		return "Somebody"
+	case byUs(a.msg) || a.msg.Author.Address == "":
+		return a.authorName(a.msg)
+	case a.msg.Author.Name == "" || a.msg.Author.Name == a.msg.Author.Address:
+		return a.msg.Author.Address
+	}
+	return a.msg.Author.Name + " <" + a.msg.Author.Address + ">"
+}
+
+// withoutStaff replaces the addresses of staff in what an agent's mail program
+// left of them, in the header of a quoted mail for instance. Customers know our
+// people by name, and write to the queue.
+func (a *affair) withoutStaff(text string) string {
+	for _, name := range a.staffNames() {
+		agent, ok := a.agents(name)
+		if !ok {
+			continue
+		}
+		for _, address := range agent.Addresses {
+			text = replaceAddress(text, address, staffName(agent))
+		}
+	}
+	return text
+}
+
+// staffNames are the agents a ticket has to do with.
+func (a *affair) staffNames() []string {
+	names := append(slices.Clone(a.queue.Agents), a.ticket.Assignee)
+	for _, f := range a.ticket.Followers {
+		names = append(names, f.Agent)
+	}
+	for _, r := range a.notice.Audience {
+		names = append(names, r.Agent)
+	}
+	if a.msg != nil {
+		names = append(names, a.msg.Author.Agent)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// replaceAddress replaces an address wherever it stands whole, in any case.
+func replaceAddress(text, address, by string) string {
+	if address == "" {
+		return text
+	}
+	found := regexp.MustCompile(`(?i)` + regexp.QuoteMeta(address))
+	var out strings.Builder
+	at := 0
+	for _, m := range found.FindAllStringIndex(text, -1) {
+		if m[0] > 0 && addressByte(text[m[0]-1]) || continues(text[m[1]:]) {
+			continue // a part of somebody else's
+		}
+		out.WriteString(text[at:m[0]])
+		out.WriteString(by)
+		at = m[1]
+	}
+	out.WriteString(text[at:])
+	return out.String()
+}
+
+func addressByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '+' || c >= 0x80
+}
+
+// continues reports whether rest goes on with the domain before it.
+func continues(rest string) bool {
+	rest, dot := strings.CutPrefix(rest, ".")
+	return rest != "" && addressByte(rest[0]) && (!dot || rest[0] != '.')
+}
+
+// newlyWritten is what a message's author newly wrote. What was posted has no
+// mail program's additions: every line of it was meant.
+func newlyWritten(m *ticketing.Message, mail *message.Mail) string {
+	text := mail.Text()
+	if m.Direction == "in" {
+		text, _ = message.VisibleText(text)
+	}
+	return strings.TrimSpace(text)
 }
 
 func paragraphsHTML(paragraphs []string) string {
@@ -151,11 +258,16 @@ func paragraphsHTML(paragraphs []string) string {
 	return b.String()
 }
 
-func prefixLines(s, prefix string) string {
-	return prefix + strings.ReplaceAll(s, "\n", "\n"+prefix)
+func quoteLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight("> "+line, " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
-// clip cuts s to at most n bytes at a line end, and says so.
+// clip cuts s to at most n bytes, at a line's or a word's end if there is one,
+// and says so.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -165,7 +277,9 @@ func clip(s string, n int) string {
 		cut = strings.LastIndexByte(s[:n], ' ')
 	}
 	if cut <= 0 {
-		cut = 0
+		for cut = n; cut > 0 && !utf8.RuneStart(s[cut]); {
+			cut--
+		}
 	}
 	return strings.TrimRight(s[:cut], "\n ") + "\n[…]"
 }

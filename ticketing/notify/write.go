@@ -2,112 +2,141 @@ package notify
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
+	"time"
 
 	"ticketgate/ticketing/blob"
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
-// maxCopiedFiles bounds the files repeated in a mail to staff; they can read
-// the rest in the ticket. Mail to customers carries every file.
-const maxCopiedFiles = 20 << 20
-
-// parcel is a composed mail and the words for the outbox.
+// parcel is a composed mail and the words for the outbox. The mail lies in a
+// blob, so that however many letters a notice has, one chunk of each is in
+// memory.
 type parcel struct {
-	sealed   *blob.Sealed
 	writer   *blob.Writer
+	sealed   *blob.Sealed
 	outbound message.Outbound
-	linked   bool
+	ack      bool
 }
 
-func (p parcel) discard() {
-	if !p.linked {
-		p.writer.Discard()
+func (p parcel) domain() string { return message.Address{Addr: p.outbound.To}.Domain() }
+
+// write composes one letter into a blob. unwritable says that this letter can
+// never be written; err, that it cannot be now.
+func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, unwritable, err error) {
+	if !writable(a.queue.Address) {
+		return parcel{}, nil, fmt.Errorf("the address %q of queue %s cannot be written", a.queue.Address, a.queue.Name)
 	}
-}
-
-// write composes one letter into a blob.
-func (n *Notifier) write(ctx context.Context, a *affair, l letter) (parcel, error) {
+	if !writable(l.to.Addr) {
+		return parcel{}, fmt.Errorf("%q is no address", l.to.Addr), nil
+	}
 	draft, returnPath, err := n.draft(ctx, a, l)
 	if err != nil {
-		return parcel{}, err
+		return parcel{}, nil, err
 	}
-	seed := []byte(draft.MessageID)
-	w := n.o.Blobs.Create(ctx)
-	if err := message.Compose(w, draft, seed); err != nil {
-		w.Discard()
-		return parcel{}, err
+	if err := headerOf(draft); err != nil {
+		return parcel{}, err, nil
 	}
-	sealed, err := w.Seal()
-	if err != nil {
-		w.Discard()
-		return parcel{}, err
-	}
-	p := parcel{sealed: sealed, writer: w}
 	id, err := n.newID(ctx)
 	if err != nil {
-		p.discard()
-		return parcel{}, err
+		return parcel{}, nil, err
 	}
-	p.outbound = message.Outbound{
+	w := n.o.Blobs.Create(ctx)
+	sealed, err := seal(w, draft)
+	if err != nil {
+		w.Discard()
+		return parcel{}, nil, err
+	}
+	p = parcel{writer: w, sealed: sealed, ack: l.ack, outbound: message.Outbound{
 		ID:     id,
 		Class:  parcelClass(a, l),
 		From:   returnPath,
 		To:     l.to.Addr,
 		SHA256: sealed.Ref().SHA256,
 		Size:   sealed.Ref().Size,
-		Domain: message.Address{Addr: a.queue.Address}.Domain(),
+		Domain: queueDomain(a),
 		Queue:  a.queue.Name,
 		Ticket: a.ticket.Number,
-		UTF8:   draft.NeedsUTF8() || !ascii(l.to.Addr),
-	}
-	if a.msg != nil && !l.ack {
+		UTF8:   draft.NeedsUTF8(),
+	}}
+	if tellsMessage(a, l) {
 		p.outbound.Message = a.msg.ID
 	}
-	return p, nil
+	return p, nil, nil
+}
+
+func seal(w *blob.Writer, draft message.Draft) (*blob.Sealed, error) {
+	// The same notice composed again after a crash gives the same bytes.
+	if err := message.Compose(w, draft, []byte(draft.MessageID)); err != nil {
+		return nil, err
+	}
+	return w.Seal()
+}
+
+// headerOf tells whether a draft can be written at all: its header into
+// nowhere, where nothing but the draft itself can be at fault.
+func headerOf(d message.Draft) error {
+	d.Text, d.HTML, d.Attachments = "", "", nil
+	return message.Compose(io.Discard, d, nil)
+}
+
+// writable reports whether an address can stand in a header and an envelope.
+func writable(addr string) bool {
+	return headerOf(message.Draft{From: message.Address{Addr: addr}, Date: time.Unix(0, 0)}) == nil
 }
 
 func (n *Notifier) newID(ctx context.Context) (id string, err error) {
-	viewErr := n.o.DB.View(ctx, func(r store.Reader) error {
-		id, err = store.NewID("out_", r.Now(), n.o.Random)
-		return err
+	var now time.Time
+	err = n.o.DB.View(ctx, func(r store.Reader) error {
+		now = r.Now()
+		return nil
 	})
-	return id, viewErr
+	if err != nil {
+		return "", err
+	}
+	return store.NewID("out_", now, n.o.Random)
+}
+
+// tellsMessage reports whether a letter carries the message, so that its
+// delivery is the message's. That of an acknowledgement is not, and the fate of
+// the news that a mail failed is nobody's news: it could only fail again.
+func tellsMessage(a *affair, l letter) bool {
+	return a.msg != nil && !l.ack && a.notice.Event != "delivery_failed"
 }
 
 func parcelClass(a *affair, l letter) string {
 	switch {
 	case l.ack:
 		return "autoack"
-	case !l.staff() && a.notice.Actor.Agent != "":
+	case !l.staff() && byUs(a.msg):
 		return "reply"
 	}
 	return "notification"
 }
 
 // draft builds everything of a letter but its bytes.
-func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (message.Draft, string, error) {
+func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (d message.Draft, returnPath string, err error) {
 	keys := n.o.Desk.Keyring()
-	domain := message.Address{Addr: a.queue.Address}.Domain()
 	token := message.Token{
 		Kind:     message.KindReply,
 		Ticket:   a.ticket.Number,
 		Mail:     a.notice.Mail,
 		Person:   message.PersonHash(l.to.Addr),
-		Role:     tokenRole(l.role),
-		Internal: a.msg != nil && a.msg.Visibility == "internal",
+		Role:     tokenRole(a, l),
+		Internal: internal(a),
 	}
 	inReplyTo, references, err := n.o.Desk.Thread(ctx, a.ticket.Number, l.to.Addr)
 	if err != nil {
-		return message.Draft{}, "", err
+		return d, "", err
 	}
-	id := keys.MessageID(domain, token)
-	d := message.Draft{
+	id := keys.MessageID(queueDomain(a), token)
+	d = message.Draft{
 		From:       message.Address{Name: sender(a, l), Addr: a.queue.Address},
-		ReplyTo:    []message.Address{{Name: queueName(a.queue), Addr: n.tokenAddress(a.queue.Address, a.queue.Name, token)}},
+		ReplyTo:    []message.Address{{Name: queueName(a.queue), Addr: n.tokenAddress(a, token)}},
 		Subject:    subject(a, l),
 		Date:       a.notice.At,
 		MessageID:  id,
@@ -116,125 +145,91 @@ func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (message.Draf
 		Extra:      extraFields(a, l, keys.LoopMark(id)),
 	}
 	d.To, d.Cc = n.visible(a, l)
-	d.Text, d.HTML = body(a, l)
-	if !l.ack {
-		d.Attachments = files(a, l)
+	var left int
+	if tellsMessage(a, l) {
+		d.Attachments, left = files(a, l)
 	}
-	if l.ack {
-		return d, "", nil // automatic mail leaves from the null return path
+	d.Text, d.HTML = body(a, l, left)
+	if l.ack || a.notice.Event == "delivery_failed" {
+		return d, "", nil // a report about it could only cause another
 	}
 	token.Kind = message.KindReturnPath
-	return d, n.tokenAddress(a.queue.Address, a.queue.Name, token), nil
+	return d, n.tokenAddress(a, token), nil
 }
 
-// tokenAddress puts a token into a queue's address.
-func (n *Notifier) tokenAddress(address, queue string, t message.Token) string {
-	local, domain, _ := strings.Cut(address, "@")
-	return local + "+" + n.o.Desk.Keyring().AddressToken(queue, t) + "@" + domain
+func queueDomain(a *affair) string { return message.Address{Addr: a.queue.Address}.Domain() }
+
+// tokenAddress puts a token into the queue's address.
+func (n *Notifier) tokenAddress(a *affair, t message.Token) string {
+	at := strings.LastIndexByte(a.queue.Address, '@')
+	return a.queue.Address[:at] + "+" + n.o.Desk.Keyring().AddressToken(a.queue.Name, t) + a.queue.Address[at:]
 }
 
-func tokenRole(role string) message.Role {
-	switch role {
-	case "requester":
+// internal is the class of a letter: answers to it stay among staff.
+func internal(a *affair) bool {
+	return !a.publicEvent() || !public(a.msg)
+}
+
+// tokenRole is the role in a letter's tokens. It is made as the desk makes it
+// again when it looks for the mails a person had (Desk.Thread).
+func tokenRole(a *affair, l letter) message.Role {
+	switch {
+	case l.role == "requester":
 		return message.RoleRequester
-	case "cc":
+	case l.role == "cc":
 		return message.RoleCC
-	case "follower":
+	case a.follows(l.agent):
 		return message.RoleFollower
 	}
 	return message.RoleAgent
 }
 
 // visible returns the To and Cc a letter shows. Customers see requester and
-// CCs; staff see the same people under gateway addresses, so that Reply-all
-// reaches them through the gateway and never around it.
+// CCs. Staff see the same people under addresses of the gateway, so that
+// Reply-all reaches them through it and never around it. What is internal shows
+// nobody but its reader: nothing leads from it to a customer by a slip of the
+// hand.
 func (n *Notifier) visible(a *affair, l letter) (to, cc []message.Address) {
-	if l.ack {
+	if l.ack && !l.echo {
+		return []message.Address{{Addr: l.to.Addr}}, nil // the name is the stranger's text too
+	}
+	if l.ack || internal(a) {
 		return []message.Address{l.to}, nil
 	}
-	show := func(addr, name string, role message.Role) message.Address {
-		if !l.staff() {
-			return message.Address{Name: name, Addr: addr}
-		}
-		if name == "" {
-			name = addr
-		}
-		return message.Address{Name: name, Addr: n.tokenAddress(a.queue.Address, a.queue.Name, message.Token{
-			Kind:   message.KindAlias,
-			Ticket: a.ticket.Number,
-			Mail:   a.notice.Mail,
-			Person: message.PersonHash(addr),
-			Role:   role,
-		})}
-	}
-	if r := a.ticket.Requester; r.Address != "" {
-		to = append(to, show(r.Address, r.Name, message.RoleRequester))
+	if r := a.ticket.Requester; writable(r.Address) {
+		to = append(to, n.shown(a, l, r.Address, r.Name, message.RoleRequester))
 	}
 	for _, c := range a.ticket.CCs {
-		cc = append(cc, show(c.Address, c.Name, message.RoleCC))
+		if writable(c.Address) {
+			cc = append(cc, n.shown(a, l, c.Address, c.Name, message.RoleCC))
+		}
+	}
+	if len(to) == 0 {
+		to = []message.Address{l.to}
+		cc = slices.DeleteFunc(cc, func(c message.Address) bool { return message.Fold(c.Addr) == l.folded })
 	}
 	return to, cc
 }
 
-// extraFields are the fields beyond a letter's identity (REQUIREMENTS §10).
-func extraFields(a *affair, l letter, loopMark string) []message.Field {
-	fields := []message.Field{
-		{Name: "List-Id", Value: queueName(a.queue) + " <" + a.queue.Name + "." + message.Address{Addr: a.queue.Address}.Domain() + ">"},
-		{Name: "X-Ticketgate-Loop", Value: loopMark},
-		{Name: "X-Ticketgate-Ticket", Value: strconv.FormatUint(a.ticket.Number, 10)},
+// shown is a customer as a letter's reader sees him. A customer whose address
+// only SMTPUTF8 can carry is an alias for customers too whose own address does
+// not say that their servers know it.
+func (n *Notifier) shown(a *affair, l letter, addr, name string, role message.Role) message.Address {
+	if !l.staff() && (asciiLocal(addr) || !asciiLocal(l.to.Addr)) {
+		return message.Address{Name: name, Addr: addr}
 	}
-	switch {
-	case l.ack:
-		fields = append(fields, message.Field{Name: "Auto-Submitted", Value: "auto-replied"})
-	case l.staff():
-		fields = append(fields, message.Field{Name: "Auto-Submitted", Value: "auto-generated"})
+	if name == "" {
+		name = addr
 	}
-	if l.ack || l.staff() {
-		fields = append(fields, message.Field{Name: "X-Auto-Response-Suppress", Value: "All"})
-	}
-	if a.mail != nil && !l.ack {
-		for _, name := range []string{"Thread-Topic", "Thread-Index"} {
-			if v := a.mail.Header.Text(name); v != "" && len(v) < 512 {
-				fields = append(fields, message.Field{Name: name, Value: v})
-			}
-		}
-	}
-	return fields
+	return message.Address{Name: name, Addr: n.tokenAddress(a, message.Token{
+		Kind:   message.KindAlias,
+		Ticket: a.ticket.Number,
+		Mail:   a.notice.Mail,
+		Person: message.PersonHash(addr),
+		Role:   role,
+	})}
 }
 
-// files lists the message's files for a letter: all of them for customers,
-// as many as fit for staff.
-func files(a *affair, l letter) []message.Attachment {
-	if a.mail == nil {
-		return nil
-	}
-	var out []message.Attachment
-	var total int64
-	for _, p := range a.mail.Attachments() {
-		total += p.End - p.Start
-		if l.staff() && total > maxCopiedFiles {
-			break
-		}
-		contentType := p.Type
-		if strings.HasPrefix(contentType, "message/") || strings.HasPrefix(contentType, "multipart/") {
-			contentType = "application/octet-stream" // its content travels encoded
-		}
-		out = append(out, message.Attachment{
-			Filename:    p.Filename,
-			ContentType: contentType,
-			ContentID:   p.ContentID,
-			Inline:      p.Disposition == "inline" && p.ContentID != "",
-			Open:        func() (io.Reader, error) { return a.mail.Open(p), nil },
-		})
-	}
-	return out
-}
-
-func ascii(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
+func asciiLocal(addr string) bool {
+	return !strings.ContainsFunc(message.Address{Addr: addr}.Local(), func(r rune) bool { return r >= 0x80 })
 }

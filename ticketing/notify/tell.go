@@ -1,0 +1,192 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ticketgate/ticketing"
+	"ticketgate/ticketing/agenda"
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
+)
+
+// affair is a notice with everything its letters are written from.
+type affair struct {
+	notice ticketing.Notice
+	ticket *ticketing.Ticket
+	queue  *ticketing.Queue
+	agents func(name string) (*ticketing.Agent, bool)
+	msg    *ticketing.Message // nil if the notice is about no message
+	mail   *message.Mail      // its parsed bytes; nil if no letter repeats them
+	text   string             // what its author newly wrote
+	shown  string             // the same for customers
+	answer *quotation         // the public message before it, if msg answers customers
+}
+
+func readNotice(job agenda.Job) (notice ticketing.Notice, err error) {
+	if err = json.Unmarshal(job.Payload, &notice); err != nil {
+		err = fmt.Errorf("notify: unreadable notice: %w", err)
+	}
+	return notice, err
+}
+
+// tell composes a notice's mails and submits them as the notice ends. Until
+// then nothing of it can be seen, and after a crash it begins anew.
+func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
+	notice, err := readNotice(job)
+	if err != nil {
+		return err
+	}
+	a, err := n.load(ctx, notice)
+	if err != nil {
+		return err
+	}
+	letters, skipped := plan(a)
+	var parcels []parcel
+	defer func() {
+		for _, p := range parcels {
+			p.writer.Discard() // removes what was not linked
+		}
+	}()
+	failed := 0
+	for _, l := range letters {
+		p, unwritable, err := n.write(ctx, a, l)
+		if err != nil {
+			return fmt.Errorf("notify: compose for %s: %w", l.role, err)
+		}
+		if unwritable != nil {
+			failed++
+			n.o.Log.Error("mail left out, it cannot be written", "notice", notice.ID, "ticket", notice.Ticket, "role", l.role, "to", l.to.Addr, "err", unwritable)
+			continue
+		}
+		parcels = append(parcels, p)
+	}
+	// The outbound queue locks a lane per domain: in the order of their names.
+	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
+	var refused []refusal
+	err = n.o.DB.Update(ctx, func(tx store.Tx) (err error) {
+		refused, err = n.submit(tx, job, parcels)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	n.account(notice, len(parcels)-len(refused), failed, skipped, refused)
+	return nil
+}
+
+// submit ends the notice and hands over its parcels, but for acknowledgements
+// over a limit.
+func (n *Notifier) submit(tx store.Tx, job agenda.Job, parcels []parcel) (refused []refusal, err error) {
+	for _, p := range parcels {
+		if p.ack {
+			no, err := n.takeAck(tx, p.outbound.To)
+			if err != nil {
+				return nil, err
+			}
+			if no != nil {
+				refused = append(refused, *no)
+				continue
+			}
+		}
+		if err := p.sealed.Link(tx); err != nil {
+			return nil, err
+		}
+		if err := n.o.Outbox.Submit(tx, p.outbound); err != nil {
+			return nil, err
+		}
+	}
+	return refused, n.o.Agenda.Done(tx, job)
+}
+
+// account tells metrics and log what became of a notice that has been told.
+func (n *Notifier) account(notice ticketing.Notice, queued, failed int, skipped []skip, refused []refusal) {
+	event := eventLabel(notice.Event)
+	n.total.WithLabelValues(event, "queued").Add(float64(queued))
+	n.total.WithLabelValues(event, "failed").Add(float64(failed))
+	for _, r := range refused {
+		n.withheld.WithLabelValues(r.scope).Inc()
+		if r.alert {
+			n.o.Log.Warn("acknowledgements are being withheld; mail is still stored", "limit", r.scope, "of", r.name, "ticket", notice.Ticket)
+		}
+		skipped = append(skipped, skip{"requester", "acknowledgement limit: " + r.scope})
+	}
+	n.total.WithLabelValues(event, "excluded").Add(float64(len(skipped)))
+	for _, s := range skipped {
+		n.o.Log.Debug("not notified", "notice", notice.ID, "ticket", notice.Ticket, "role", s.role, "reason", s.reason)
+	}
+}
+
+func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, error) {
+	a := &affair{notice: notice, agents: n.o.Desk.Agent}
+	var err error
+	if a.ticket, err = n.o.Desk.Ticket(ctx, notice.Ticket); err != nil {
+		return nil, err
+	}
+	var ok bool
+	if a.queue, ok = n.o.Desk.Queue(a.ticket.Queue); !ok {
+		return nil, fmt.Errorf("notify: ticket %d is in queue %q, which is not configured", a.ticket.Number, a.ticket.Queue)
+	}
+	if notice.Message == "" {
+		return a, nil
+	}
+	if a.msg, err = n.o.Desk.Message(ctx, notice.Message); err != nil {
+		return nil, err
+	}
+	if notice.Event == "delivery_failed" {
+		return a, nil // it names the message and does not repeat it
+	}
+	if a.mail, err = n.parse(ctx, a.msg); err != nil {
+		return nil, err
+	}
+	a.text = newlyWritten(a.msg, a.mail)
+	a.shown = a.text
+	if public(a.msg) && byUs(a.msg) {
+		a.shown = a.withoutStaff(a.text)
+		a.answer, err = n.lastPublic(ctx, a)
+	}
+	return a, err
+}
+
+// public reports whether customers may read a message.
+func public(m *ticketing.Message) bool { return m != nil && m.Visibility == "public" }
+
+// byUs reports whether a message comes from our side: an agent's, or one that
+// an integration posted.
+func byUs(m *ticketing.Message) bool { return m.Author.Agent != "" || m.Direction == "out" }
+
+func (n *Notifier) parse(ctx context.Context, m *ticketing.Message) (*message.Mail, error) {
+	raw, err := n.o.Desk.Raw(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return message.Parse(raw, raw.Size(), n.o.Limits)
+}
+
+// lastPublic finds the public message that a's follows, among the latest few.
+func (n *Notifier) lastPublic(ctx context.Context, a *affair) (*quotation, error) {
+	const window = 20
+	list, err := n.o.Desk.Messages(ctx, a.msg.Ticket, max(0, a.msg.Seq-1-window), window)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		prev := list[i]
+		if prev.Seq >= a.msg.Seq || !public(prev) {
+			continue
+		}
+		mail, err := n.parse(ctx, prev)
+		if err != nil {
+			return nil, err
+		}
+		text := newlyWritten(prev, mail)
+		if byUs(prev) {
+			text = a.withoutStaff(text)
+		}
+		return &quotation{author: a.authorName(prev), at: prev.ReceivedAt, text: text}, nil
+	}
+	return nil, nil
+}
