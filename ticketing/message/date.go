@@ -25,16 +25,25 @@ func ParseDate(s string) (time.Time, bool) {
 	return d.time()
 }
 
-// dropComments replaces (nested) comments by blanks; an unclosed one goes to
-// the end.
+// dropComments replaces (nested) comments outside quotes by blanks; an unclosed
+// one goes to the end.
 func dropComments(s string) string {
 	if !strings.Contains(s, "(") {
 		return s
 	}
 	out := []byte(s)
-	depth := 0
+	depth, quoted := 0, false
 	for i := 0; i < len(out); i++ {
 		c := out[i]
+		if depth == 0 && c == '"' {
+			quoted = !quoted
+		}
+		if quoted {
+			if c == '\\' {
+				i++
+			}
+			continue
+		}
 		if c == '(' {
 			depth++
 		}
