@@ -146,7 +146,7 @@ func (d *Desk) readIdentity(in *incoming) error {
 	h := sha256.New()
 	io.WriteString(h, in.folded+"\x00")
 	size := in.arrival.Raw.Ref().Size
-	if _, err := io.Copy(h, io.NewSectionReader(in.arrival.Raw, start, size-start)); err != nil {
+	if err := hashRange(h, in.arrival.Raw, start, size); err != nil {
 		return err
 	}
 	in.hash = hex.EncodeToString(h.Sum(nil)[:16])
@@ -157,6 +157,27 @@ func (d *Desk) readIdentity(in *incoming) error {
 		return nil
 	}
 	in.id = "<" + in.arrival.Raw.Ref().SHA256[:40] + "@no-message-id.invalid>"
+	return nil
+}
+
+// hashRange feeds bytes start to end of r to h, with no larger a buffer than
+// they need: most mails are small.
+func hashRange(h io.Writer, r io.ReaderAt, start, end int64) error {
+	if start >= end {
+		return nil
+	}
+	buf := make([]byte, min(end-start, 64<<10))
+	for start < end {
+		n, err := r.ReadAt(buf[:min(end-start, int64(len(buf)))], start)
+		h.Write(buf[:n])
+		start += int64(n)
+		if err == io.EOF && start < end {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -72,24 +72,29 @@ func (in *incoming) reason(outcome string) string {
 	return ""
 }
 
-// earlier finds the arrivals of mails with the same Message-ID.
+// maxSameID is how many arrivals under one Message-ID are looked at before only
+// those of the same mail are.
+const maxSameID = 50
+
+// earlier finds the arrivals of mails with the same Message-ID, and without
+// fail those of the same mail: at most one per queue.
 func (w *work) earlier(in *incoming) ([]*arrivalRow, error) {
 	if err := w.d.arrivals.Lock(w.tx, arrivalKey(idKey(in.id), in.hash, "")); err != nil {
 		return nil, err
 	}
 	id := store.Key{}.Str(idKey(in.id))
-	past, err := w.arrivalsUnder(id)
-	if err == nil && len(past) == maxQueues {
-		// A device that numbers all its mails alike: look for this one.
+	past, err := w.arrivalsUnder(id, maxSameID)
+	if err == nil && len(past) == maxSameID {
+		// A device that numbers all its mails alike: look for this very mail.
 		var same []*arrivalRow
-		same, err = w.arrivalsUnder(id.Str(in.hash))
+		same, err = w.arrivalsUnder(id.Str(in.hash), 0)
 		past = append(past, same...)
 	}
 	return past, err
 }
 
-func (w *work) arrivalsUnder(prefix store.Key) (past []*arrivalRow, err error) {
-	for a, err := range w.d.arrivals.Scan(w.tx, store.Query{Prefix: prefix, Limit: maxQueues}) {
+func (w *work) arrivalsUnder(prefix store.Key, limit int) (past []*arrivalRow, err error) {
+	for a, err := range w.d.arrivals.Scan(w.tx, store.Query{Prefix: prefix, Limit: limit}) {
 		if err != nil {
 			return nil, err
 		}
@@ -100,15 +105,12 @@ func (w *work) arrivalsUnder(prefix store.Key) (past []*arrivalRow, err error) {
 
 // arrive settles a mail's business with one queue and records that.
 func (w *work) arrive(in *incoming, u *unit, receipt string, past *[]*arrivalRow) (*arrivalRow, error) {
-	key := arrivalKey(idKey(in.id), in.hash, u.queue.Name)
-	old, err := w.d.arrivals.Find(w.tx, key)
-	if err != nil {
-		return nil, err
-	}
-	if old != nil {
-		again := *old
-		again.Outcome = "duplicate"
-		return &again, nil
+	for _, old := range *past {
+		if old.Hash == in.hash && old.Queue == u.queue.Name {
+			again := *old
+			again.Outcome = "duplicate"
+			return &again, nil
+		}
 	}
 	a := &arrivalRow{ID: idKey(in.id), Hash: in.hash, Queue: u.queue.Name}
 	if in.loop != "" {
