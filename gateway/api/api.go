@@ -20,6 +20,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -119,12 +121,23 @@ func (a *API) humaConfig() huma.Config {
 	}
 }
 
-// document renders the specification once.
+// document renders the specification once, after putting right what the
+// library says about it.
 func (a *API) document() ([]byte, error) {
 	doc := a.huma.OpenAPI()
+	schemas := doc.Components.Schemas.Map()
 	// The library's own error model is never answered.
-	delete(doc.Components.Schemas.Map(), "ErrorModel")
-	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+	// Unknown members are refused in what we read; what we write may grow.
+	for name, schema := range schemas {
+		if !strings.HasSuffix(name, "InputBody") && !slices.Contains([]string{"NewMessage", "NewAttachment", "NewAddress"}, name) {
+			schema.AdditionalProperties = nil
+		}
+	}
+	doc.Paths["/outbound/{id}/drop"].Post.Responses["204"].Content = nil
+	patch := doc.Paths["/tickets/{number}"].Patch.RequestBody.Content
+	patch["application/json"] = patch["application/merge-patch+json"]
 	b, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("api: specification: %w", err)

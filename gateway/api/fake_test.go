@@ -25,6 +25,12 @@ import (
 	"ticketgate/ticketing/store/storetest"
 )
 
+// What the daemon puts in place of the fakes fits.
+var (
+	_ Desk   = (*ticketing.Desk)(nil)
+	_ Tokens = (*login.Tokens)(nil)
+)
+
 // fakeDesk holds a few nouns and remembers commands.
 type fakeDesk struct {
 	tickets     map[uint64]*ticketing.Ticket

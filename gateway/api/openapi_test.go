@@ -36,6 +36,12 @@ func TestSpec(t *testing.T) {
 	checkRefs(t, doc, doc, "#")
 	ids := map[string]bool{}
 	operations := 0
+	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
+	for name, open := range map[string]bool{"Ticket": true, "Message": true, "Problem": true, "NewMessage": false, "ChangeTicketInputBody": false} {
+		if closed := schemas[name].(map[string]any)["additionalProperties"] == false; closed == open {
+			t.Errorf("%s: additional properties refused: %v", name, closed)
+		}
+	}
 	for path, item := range doc["paths"].(map[string]any) {
 		for method, op := range item.(map[string]any) {
 			operations++

@@ -54,16 +54,15 @@ func (a *API) reachesRecipient(ctx context.Context, recipient string) bool {
 }
 
 type intakeInput struct {
-	To          []string `query:"to,explode" minItems:"1" maxItems:"100" required:"true" doc:"envelope recipient; may be repeated"`
-	From        string   `query:"from" maxLength:"254" doc:"envelope sender; empty is the null sender"`
-	ContentType string   `header:"Content-Type"`
+	To   []string `query:"to,explode" minItems:"1" maxItems:"100" required:"true" nullable:"false" doc:"envelope recipient; may be repeated"`
+	From string   `query:"from" maxLength:"254" doc:"envelope sender; empty is the null sender"`
 }
 
 // intake streams the body into the one path by which mail becomes durable. The
 // answer leaves when its outcomes are on disk.
 func (a *API) intake(ctx context.Context, in *intakeInput) (*receiptOutput, error) {
 	req := asking(ctx)
-	if t, _, err := mime.ParseMediaType(in.ContentType); err != nil || t != "message/rfc822" {
+	if t, _, err := mime.ParseMediaType(req.http.Header.Get("Content-Type")); err != nil || t != "message/rfc822" {
 		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "send the mail as Content-Type: message/rfc822")
 	}
 	for i, to := range in.To {

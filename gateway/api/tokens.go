@@ -52,7 +52,7 @@ func (a *API) token(t *login.Token) Token {
 type createTokenInput struct {
 	Body struct {
 		Name    string   `json:"name,omitempty" maxLength:"100" doc:"whose it is, for people"`
-		Scopes  []string `json:"scopes" minItems:"1" maxItems:"10"`
+		Scopes  []string `json:"scopes" minItems:"1" maxItems:"10" nullable:"false" enum:"tickets:read,tickets:write,messages:send,outbound:read,outbound:write,intake,admin"`
 		Queues  []string `json:"queues,omitempty" maxItems:"100" doc:"only these; none means all"`
 		Agent   string   `json:"agent,omitempty" maxLength:"100" doc:"run commands for this agent"`
 		Expires string   `json:"expires,omitempty" maxLength:"40" doc:"a time (RFC 3339) or a span such as 90d, 12h or 30m"`
