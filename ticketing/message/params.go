@@ -51,6 +51,9 @@ const maxParams = 500
 type paramReader struct {
 	s string
 	i int
+	// A parenthesis without a partner means that later ones are text too; this
+	// keeps hostile values linear.
+	noComment bool
 }
 
 // main reads up to the first semicolon, or to the blank before "name=".
@@ -63,7 +66,7 @@ func (p *paramReader) main() string {
 		case c == ';':
 			return strings.ToLower(string(out))
 		case c == '(':
-			p.i = skipComment(p.s, p.i)
+			p.comment()
 			continue
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 			if len(out) > 0 && startsParam(p.s[p.i+1:]) {
@@ -77,11 +80,14 @@ func (p *paramReader) main() string {
 	return strings.ToLower(string(out))
 }
 
-// skipComment returns the index after the comment that begins at i, or i+1 if
-// it has no end.
-func skipComment(s string, i int) int {
-	depth := 0
-	for j := i; j < len(s) && j < i+4096; j++ {
+// maxParamComment is how far the end of a comment is looked for.
+const maxParamComment = 4096
+
+// comment skips the comment that begins at the current place, or only its
+// parenthesis if it has no end.
+func (p *paramReader) comment() {
+	s, depth := p.s, 0
+	for j := p.i; j < len(s) && j < p.i+maxParamComment && !p.noComment; j++ {
 		switch s[j] {
 		case '\\':
 			j++
@@ -89,11 +95,13 @@ func skipComment(s string, i int) int {
 			depth++
 		case ')':
 			if depth--; depth == 0 {
-				return j + 1
+				p.i = j + 1
+				return
 			}
 		}
 	}
-	return i + 1
+	p.noComment = true
+	p.i++
 }
 
 // startsParam reports whether s begins with a parameter: a short name and "=".
@@ -121,7 +129,7 @@ func (p *paramReader) next() (name, val string, ok bool) {
 			return "", "", false
 		}
 		if s[p.i] == '(' {
-			p.i = skipComment(s, p.i)
+			p.comment()
 			continue
 		}
 		start := p.i
