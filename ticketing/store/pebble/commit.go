@@ -172,7 +172,7 @@ func (g *group) take() chan struct{} {
 // Chunks in flight are not counted yet but may have been read: then a sync is
 // needed whatever the count says.
 func (db *DB) waitSynced(seq uint64) error {
-	if db.synced.Load() >= seq && db.inflight.Load() == 0 {
+	if db.failedError() == nil && db.synced.Load() >= seq && db.inflight.Load() == 0 {
 		return nil
 	}
 	done := db.group.join()
@@ -210,6 +210,10 @@ func (db *DB) syncer() {
 		start := db.now()
 		if err := db.db.LogData(nil, pebble.Sync); err != nil {
 			db.fail(opSync, err)
+			return
+		}
+		// The engine may have been told of a success that was none.
+		if db.failedError() != nil {
 			return
 		}
 		db.metrics.sync.Observe(db.now().Sub(start).Seconds())

@@ -58,7 +58,9 @@ func (l *logger) Errorf(format string, args ...any) { l.write(slog.LevelError, f
 // either one of the engine's, which then does no more work, or one that this
 // package has made for the call.
 func (l *logger) Fatalf(format string, args ...any) {
-	l.db.fail(opFatal, fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	l.db.fail(opFatal, err)
+	_ = l.db.fs.refuse(err)
 	runtime.Goexit()
 }
 

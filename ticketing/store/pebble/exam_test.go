@@ -28,3 +28,8 @@ func TestCrashes(t *testing.T) {
 	t.Parallel()
 	storetest.CrashExam(t, openSmall)
 }
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	storetest.FaultExam(t, openSmall)
+}

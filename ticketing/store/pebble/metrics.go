@@ -9,6 +9,7 @@ const (
 	opRead       = "read"
 	opApply      = "apply"
 	opSync       = "sync"
+	opLog        = "log"
 	opFatal      = "fatal"
 	opBackground = "background"
 	opCorruption = "corruption"
@@ -48,7 +49,7 @@ func newMetrics() *metrics {
 		debt: prometheus.NewDesc("ticketgate_store_compaction_debt_bytes", "Bytes that compaction still has to rewrite.", nil, nil),
 	}
 	for _, op := range []string{
-		opOpen, opClose, opRead, opApply, opSync, opFatal, opBackground, opCorruption, opDiskFull, opDiskSlow, opBallast,
+		opOpen, opClose, opRead, opApply, opSync, opLog, opFatal, opBackground, opCorruption, opDiskFull, opDiskSlow, opBallast,
 	} {
 		m.errors.WithLabelValues(op)
 	}

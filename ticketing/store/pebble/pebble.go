@@ -101,6 +101,7 @@ type DB struct {
 	reg     prometheus.Registerer
 	onFatal func(error)
 	space   *space
+	fs      *guardedFS
 
 	life   gate
 	writer chan struct{} // holds the token of the running writer
@@ -159,7 +160,10 @@ func Open(dir string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("store: open %s: %w", dir, err)
 	}
 	if err := db.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: open %s: %w", dir, err), db.closeEngine())
+		if cerr := db.closeEngine(); !errors.Is(err, store.ErrFailed) {
+			err = errors.Join(err, cerr)
+		}
+		return nil, fmt.Errorf("store: open %s: %w", dir, err)
 	}
 	db.onFatal = o.OnFatal
 	go db.committer()
@@ -181,16 +185,22 @@ func (db *DB) openEngine(dir string, o Options, inner vfs.FS) error {
 			opts.Logger.Errorf("%s", info)
 		})
 	}
-	opts.FS = manifestFS{vfs.OnDiskFull(opts.FS, db.space.diskFull)}
+	db.fs = &guardedFS{FS: vfs.OnDiskFull(opts.FS, db.space.diskFull), db: db}
+	opts.FS = db.fs
 
 	var opened *pebble.DB
+	db.fs.opening.Store(true)
 	err := db.guard(opOpen, func() (err error) {
 		opened, err = pebble.Open(dir, opts)
 		return err
 	})
+	if err == nil {
+		err = db.failedError()
+		db.fs.opening.Store(false)
+	}
 	if err != nil {
 		db.space.closeHealth()
-		return db.classify(opOpen, err)
+		return errors.Join(db.classify(opOpen, err), db.fs.unlock())
 	}
 	db.db = opened
 	return nil
@@ -278,8 +288,8 @@ func (db *DB) empty() (bool, error) {
 }
 
 // Close waits for running transactions and closes the store. After a write
-// error the engine is left as it is, with its lock, until the process ends:
-// then Close returns store.ErrFailed.
+// error the engine cannot be closed: what is left of it may not write, keeps
+// its memory until the process ends, and Close returns store.ErrFailed.
 func (db *DB) Close() error {
 	if !db.life.close() {
 		return store.ErrClosed
@@ -298,15 +308,16 @@ func (db *DB) Close() error {
 
 func (db *DB) closeEngine() error {
 	defer db.space.closeHealth()
-	if err := db.failedError(); err != nil {
-		return err
-	}
-	return db.guard(opClose, func() error {
+	err := db.guard(opClose, func() error {
 		if err := db.db.Close(); err != nil {
 			return fmt.Errorf("%w: close: %w", store.ErrFailed, err)
 		}
 		return nil
 	})
+	if err == nil {
+		err = db.failedError()
+	}
+	return errors.Join(err, db.fs.unlock())
 }
 
 // Space reports store.ErrNoSpace while the disk is below its floor. It is
