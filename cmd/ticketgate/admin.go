@@ -49,6 +49,34 @@ func tokenCommand(o *options) *cobra.Command {
 	return cmd
 }
 
+func dnsCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{Use: "dns", Short: "What to publish in DNS"}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "records",
+		Short: "Print the records our domains need, as lines of a zone file",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := o.dial()
+			if err != nil {
+				return err
+			}
+			var list struct {
+				Items []struct{ Name, Type, Value string }
+			}
+			raw, err := c.get(cmd.Context(), "/dns/records", nil, &list)
+			if err != nil {
+				return err
+			}
+			return o.show(cmd.OutOrStdout(), raw, func(w *tabwriter.Writer) {
+				for _, r := range list.Items {
+					fmt.Fprintf(w, "%s.\tIN\t%s\t%s\n", r.Name, r.Type, r.Value)
+				}
+			})
+		},
+	})
+	return cmd
+}
+
 // intakeCommand takes a mail from standard input, as a pipe from another mail
 // server does. Its exit codes are the ones such servers know: 75 asks them to
 // try again, 65 says that this mail will never be taken.
@@ -69,7 +97,7 @@ func intakeCommand(o *options) *cobra.Command {
 				if !ok {
 					return exitWith(exitUsage, "there is no queue %q", queue)
 				}
-				to = append(to, q.Address)
+				to = append(to, string(q.Address))
 			}
 			if len(to) == 0 {
 				return exitWith(exitUsage, "say where the mail goes: --to ADDRESS or --queue NAME")
@@ -155,7 +183,7 @@ func healthCommand(o *options) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), max(wait, 5*time.Second))
 			defer cancel()
-			return askHealth(ctx, "http://"+cfg.Listen.Admin+page, wait > 0, cmd.OutOrStdout())
+			return askHealth(ctx, "http://"+string(cfg.Listen.Admin)+page, wait > 0, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 0, "keep asking for this long")

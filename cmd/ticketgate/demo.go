@@ -119,7 +119,7 @@ func runDemo(ctx context.Context, o demoOptions, out io.Writer) error {
 It keeps running until Ctrl-C. In another terminal:
   swaks --server %s --from you@customer.example --to support@help.example
   go run ./cmd/ticketgate --config %s ticket list
-  go run ./cmd/ticketgate --config %s ticket show 1
+  go run ./cmd/ticketgate --config %s ticket show 1001
   curl http://%s/metrics
 `, d.program.addr("smtp"), d.config, d.config, d.program.addr("admin"))
 	<-ctx.Done()
@@ -188,7 +188,7 @@ func demoLogger(cfg *config.Config, verbose bool) *slog.Logger {
 func (d *demo) publishKeys(ctx context.Context) error {
 	records, err := d.program.dkim.Records(ctx, "help.example")
 	for _, r := range records {
-		d.world.names.publish(r.Name, r.Value)
+		d.world.names.publish(r.Name, r.Text)
 	}
 	return err
 }

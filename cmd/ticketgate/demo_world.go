@@ -167,6 +167,8 @@ type demoSink struct {
 	mu    sync.Mutex
 	mails []sunkMail
 	more  chan struct{} // closed and replaced at each arrival
+
+	onMail func(sunkMail) // called for each arrival, in order; may be nil
 }
 
 func newDemoSink() *demoSink { return &demoSink{more: make(chan struct{})} }
@@ -230,7 +232,11 @@ func (s *sinkSession) Data(r io.Reader) error {
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for _, to := range s.to {
-		s.sink.mails = append(s.sink.mails, sunkMail{from: s.from, to: to, raw: raw})
+		m := sunkMail{from: s.from, to: to, raw: raw}
+		s.sink.mails = append(s.sink.mails, m)
+		if s.sink.onMail != nil {
+			s.sink.onMail(m)
+		}
 	}
 	close(s.sink.more)
 	s.sink.more = make(chan struct{})

@@ -27,6 +27,10 @@ type world struct {
 	fs       vfs.FS
 	metrics  *prometheus.Registry
 	log      *slog.Logger
+
+	// loopbackMX lets mail exchangers be on this machine, as they are in the
+	// demo. In production such an MX record is a trap.
+	loopbackMX bool
 }
 
 // resolver is the part of *net.Resolver that delivery needs.
@@ -43,13 +47,10 @@ func realWorld(cfg *config.Config, stderr *os.File) *world {
 		random:   rand.Reader,
 		resolver: resolverAt(string(cfg.Resolver)),
 		dial:     dialer.DialContext,
-		listen: func(ctx context.Context, network, address string) (net.Listener, error) {
-			var lc net.ListenConfig
-			return lc.Listen(ctx, network, address)
-		},
-		fs:      vfs.Default,
-		metrics: prometheus.NewRegistry(),
-		log:     newLogger(cfg, stderr),
+		listen:   listenTCP,
+		fs:       vfs.Default,
+		metrics:  prometheus.NewRegistry(),
+		log:      newLogger(cfg, stderr),
 	}
 }
 

@@ -5,16 +5,8 @@ import (
 	"context"
 	"io"
 	"maps"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/miekg/dns"
 
 	"ticketgate/test/peers"
 	"ticketgate/ticketing/message"
@@ -22,94 +14,6 @@ import (
 
 // The real verifiers of other people read our signatures, and find our keys by
 // asking a name server that serves Records as they would be published.
-
-// peer is a verifier: run gives it a mail and returns whether it accepts.
-type peer struct {
-	path string
-	args []string
-	env  []string
-}
-
-func (p peer) accepts(t *testing.T, mail string) (bool, string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, p.path, p.args...)
-	cmd.Env = append(os.Environ(), p.env...)
-	cmd.Stdin = strings.NewReader(mail)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		t.Fatalf("%s hangs: %s", p.path, out.String())
-	}
-	return err == nil, out.String()
-}
-
-// openDKIM is opendkim-testmsg, which accepts a mail if any signature holds.
-func openDKIM(t *testing.T, port string) peer {
-	t.Helper()
-	path := peers.Tool(t, "opendkim-testmsg", "opendkim-tools")
-	cc := peers.Tool(t, "cc", "gcc")
-	shim := filepath.Join(t.TempDir(), "nameserver.so")
-	if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", shim, "testdata/peer/nameserver.c", "-ldl").CombinedOutput(); err != nil {
-		t.Fatalf("cc: %v\n%s", err, out)
-	}
-	return peer{path: path, args: []string{"-t", t.TempDir()}, env: []string{"LD_PRELOAD=" + shim, "TEST_DNS_PORT=" + port}}
-}
-
-// dkimpy is dkimverify, which looks at one signature.
-func dkimpy(t *testing.T, port string) peer {
-	t.Helper()
-	path := peers.Tool(t, "dkimverify", "python3-dkim")
-	if out, err := exec.Command("/usr/bin/python3", "-c", "import nacl, dns.resolver").CombinedOutput(); err != nil {
-		t.Fatalf("dkimverify cannot judge Ed25519: install the Debian package python3-nacl (test/install-peers does)\n%s", out)
-	}
-	dir, err := filepath.Abs("testdata/peer")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return peer{path: path, args: []string{"--index", "0"}, env: []string{"PYTHONPATH=" + dir, "PYTHONDONTWRITEBYTECODE=1", "TEST_DNS_PORT=" + port}}
-}
-
-// serveRecords publishes records on loopback, over UDP and TCP, and returns the
-// port.
-func serveRecords(t *testing.T, records []Record) string {
-	t.Helper()
-	zone := map[string]dns.RR{}
-	for _, r := range records {
-		rr, err := dns.NewRR(r.String()) // what a zone file would make of it
-		if err != nil {
-			t.Fatal(err)
-		}
-		zone[rr.Header().Name] = rr
-	}
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		answer := new(dns.Msg).SetReply(q)
-		if rr := zone[strings.ToLower(q.Question[0].Name)]; rr != nil && q.Question[0].Qtype == dns.TypeTXT {
-			answer.Answer = []dns.RR{rr}
-		} else {
-			answer.Rcode = dns.RcodeNameError
-		}
-		w.WriteMsg(answer)
-	})
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*dns.Server{{PacketConn: udp, Handler: handler}, {Listener: tcp, Handler: handler}} {
-		started := make(chan struct{})
-		s.NotifyStartedFunc = func() { close(started) }
-		go s.ActivateAndServe()
-		<-started
-		t.Cleanup(func() { s.Shutdown() })
-	}
-	return strconv.Itoa(udp.LocalAddr().(*net.UDPAddr).Port)
-}
 
 // peerHead is what OpenDKIM wants to see in every mail.
 const peerHead = "From: a@help.example\r\nDate: Mon, 02 Nov 2026 09:30:00 +0100\r\n"
@@ -133,19 +37,19 @@ func TestPeersAcceptOurSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := serveRecords(t, records)
-	for name, judge := range map[string]peer{"opendkim-testmsg": openDKIM(t, port), "dkimverify": dkimpy(t, port)} {
+	port := peers.ServeTXT(t, texts(records))
+	for name, judge := range map[string]peers.Verifier{"opendkim-testmsg": peers.OpenDKIM(t, port), "dkimverify": peers.Dkimpy(t, port)} {
 		t.Run(name, func(t *testing.T) {
 			mails := maps.Clone(peerMails)
 			mails["composed"] = composedMail(t)
 			for mailName, mail := range mails {
 				for alg, field := range split(t, k, mail) {
-					if ok, out := judge.accepts(t, field+mail); !ok {
+					if ok, out := judge.Accepts(t, field+mail); !ok {
 						t.Errorf("refuses the %s signature of %q: %s", alg, mailName, out)
 					}
 				}
 			}
-			if ok, out := judge.accepts(t, signed(t, k, sampleMail)); !ok {
+			if ok, out := judge.Accepts(t, signed(t, k, sampleMail)); !ok {
 				t.Errorf("refuses a mail with both signatures: %s", out)
 			}
 			// A judge that accepts everything proves nothing.
@@ -158,7 +62,7 @@ func TestPeersAcceptOurSignatures(t *testing.T) {
 					"a Cc added":        field + "Cc: x@help.example\r\n" + sampleMail,
 					"another signature": strings.Replace(field, "\r\n b=", "\r\n b=BBBB", 1) + sampleMail,
 				} {
-					if ok, _ := judge.accepts(t, changed); ok {
+					if ok, _ := judge.Accepts(t, changed); ok {
 						t.Errorf("accepts the %s signature of a mail with %s", alg, what)
 					}
 				}
@@ -198,4 +102,12 @@ func split(t *testing.T, k *Keys, mail string) map[string]string {
 		t.Fatalf("not two signatures:\n%s", fields)
 	}
 	return map[string]string{"RSA": fields[:at], "Ed25519": fields[at:]}
+}
+
+func texts(records []Record) map[string]string {
+	out := map[string]string{}
+	for _, r := range records {
+		out[r.Name] = r.Text
+	}
+	return out
 }

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"ticketgate/gateway/api"
+	"ticketgate/gateway/intake"
+	"ticketgate/gateway/smtpd"
+)
+
+// openDoors opens the listeners, the SMTP one last: by then everything a mail
+// needs is there.
+func (p *program) openDoors(ctx context.Context) error {
+	var err error
+	p.intake, err = intake.New(intake.Options{
+		Desk:       p.desk,
+		Blobs:      p.blobs,
+		Space:      p.db.Space,
+		Hostname:   string(p.cfg.Hostname),
+		Now:        p.world.now,
+		Log:        p.world.log,
+		Registerer: p.world.metrics,
+		MaxSize:    int64(p.cfg.Limits.MessageSize),
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.openHTTP(ctx); err != nil {
+		return err
+	}
+	return p.openSMTP(ctx)
+}
+
+func (p *program) openSMTP(ctx context.Context) error {
+	if p.cfg.Listen.SMTP == "" {
+		return nil
+	}
+	tlsConfig, err := serverTLS(p.cfg, p.world.now(), p.world.random)
+	if err != nil {
+		return err
+	}
+	p.smtp, err = smtpd.New(smtpd.Options{
+		Hostname: string(p.cfg.Hostname),
+		Intake:   p.intake,
+		TLS:      tlsConfig,
+		Limits: smtpd.Limits{
+			Total:      p.cfg.Limits.Connections,
+			PerIP:      p.cfg.Limits.PerIPConnections,
+			PerNet:     3 * p.cfg.Limits.PerIPConnections,
+			Recipients: p.cfg.Limits.Recipients,
+			PreGreet:   preGreet,
+			Unlimited:  p.ownHosts(),
+		},
+		Now:        p.world.now,
+		Random:     p.world.random,
+		Log:        p.world.log,
+		Registerer: p.world.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := p.listen(ctx, "smtp", string(p.cfg.Listen.SMTP))
+	if err != nil {
+		return err
+	}
+	p.background("smtp listener", func(context.Context) error { return p.smtp.Serve(l, smtpd.MX) })
+	p.onStop("smtp sessions", p.smtp.Shutdown)
+	return nil
+}
+
+// preGreet is how long strangers have to wait for the greeting; only bots
+// speak first.
+const preGreet = 500 * time.Millisecond
+
+// ownHosts are peers that are not strangers: this machine, and the hosts that
+// vouch for what they hand us.
+func (p *program) ownHosts() []netip.Prefix {
+	hosts := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, q := range p.cfg.Queues {
+		for _, n := range q.TrustedForwarders {
+			hosts = append(hosts, n.Prefix)
+		}
+	}
+	return hosts
+}
+
+func (p *program) openHTTP(ctx context.Context) error {
+	a, err := api.New(api.Options{
+		Desk:       p.desk,
+		Outbound:   outboundPort{p.outbound},
+		Intake:     intakePort{p.intake},
+		Tokens:     p.tokens,
+		Records:    p.dnsRecords,
+		PublicURL:  p.publicURL(),
+		MaxMessage: int64(p.cfg.Limits.MessageSize),
+		Version:    version,
+		Now:        p.world.now,
+		Random:     p.world.random,
+		Log:        p.world.log,
+		Registerer: p.world.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	p.api = a
+	if err := p.serveHTTP(ctx, "http", string(p.cfg.Listen.HTTP), a.Handler()); err != nil {
+		return err
+	}
+	if err := p.serveSocket(ctx, a.LocalHandler()); err != nil {
+		return err
+	}
+	admin, err := p.adminHandler()
+	if err != nil {
+		return err
+	}
+	return p.serveHTTP(ctx, "admin", string(p.cfg.Listen.Admin), admin)
+}
+
+func (p *program) adminHandler() (http.Handler, error) {
+	o := api.AdminOptions{
+		Live: []api.Check{{Name: "process", Func: func(context.Context) error { return nil }}},
+		Ready: []api.Check{
+			{Name: "running", Func: func(context.Context) error {
+				if p.stopping.Load() {
+					return errors.New("stopping")
+				}
+				return nil
+			}},
+			{Name: "listeners", Func: func(context.Context) error {
+				if !p.open.Load() {
+					return errors.New("still starting")
+				}
+				return nil
+			}},
+			{Name: "store", Func: func(context.Context) error { return p.db.Space() }},
+		},
+		Log: p.world.log,
+	}
+	if p.cfg.Metrics.Enabled {
+		o.Gatherer = p.world.metrics
+	}
+	token, err := p.metricsToken()
+	o.MetricsToken = token
+	return api.AdminHandler(o), err
+}
+
+func (p *program) metricsToken() (string, error) {
+	if f := p.cfg.Metrics.TokenFile; f != "" {
+		b, err := os.ReadFile(string(f))
+		return trimmed(b), err
+	}
+	if p.cfg.Metrics.Token.IsZero() {
+		return "", nil
+	}
+	return p.cfg.Metrics.Token.Reveal(os.Getenv, os.ReadFile)
+}
+
+func (p *program) publicURL() string {
+	if p.cfg.PublicURL != "" {
+		return p.cfg.PublicURL
+	}
+	return "https://" + string(p.cfg.Hostname)
+}
+
+// listen opens a listener and remembers its address.
+func (p *program) listen(ctx context.Context, name, address string) (net.Listener, error) {
+	l, err := p.world.listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	p.addrs[name] = l.Addr().String()
+	return l, nil
+}
+
+// serveHTTP serves a handler on an address; "" is off.
+func (p *program) serveHTTP(ctx context.Context, name, address string, h http.Handler) error {
+	if address == "" {
+		return nil
+	}
+	l, err := p.listen(ctx, name, address)
+	if err != nil {
+		return err
+	}
+	p.runHTTP(name, l, h)
+	return nil
+}
+
+// serveSocket serves local commands on a socket that only this user can open.
+func (p *program) serveSocket(ctx context.Context, h http.Handler) error {
+	path := socketPath(p.cfg)
+	// The store's lock says that no other daemon lives here, so a socket that
+	// is there belongs to one that died.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := p.world.listen(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return err
+	}
+	p.runHTTP("control socket", l, h)
+	return nil
+}
+
+func (p *program) runHTTP(name string, l net.Listener, h http.Handler) {
+	server := p.api.Server(h)
+	p.background(name, func(context.Context) error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	p.onStop(name, server.Shutdown)
+}
+
+// dnsRecords are what the administrator publishes for our domains.
+func (p *program) dnsRecords(ctx context.Context) ([]api.Record, error) {
+	var out []api.Record
+	for _, domain := range p.domains() {
+		keys, err := p.dkim.Records(ctx, domain)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out,
+			api.Record{Domain: domain, Name: domain, Type: "MX", Value: "10 " + string(p.cfg.Hostname) + "."},
+			api.Record{Domain: domain, Name: domain, Type: "TXT", Value: `"v=spf1 mx -all"`, Text: "v=spf1 mx -all"},
+			api.Record{Domain: domain, Name: "_dmarc." + domain, Type: "TXT", Value: `"v=DMARC1; p=none"`, Text: "v=DMARC1; p=none"},
+		)
+		for _, k := range keys {
+			out = append(out, api.Record{Domain: domain, Name: k.Name, Type: k.Type, Value: k.Value, Text: k.Text})
+		}
+	}
+	return out, nil
+}

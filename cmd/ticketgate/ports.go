@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"ticketgate/delivery"
+	"ticketgate/gateway/api"
+	"ticketgate/gateway/intake"
+	"ticketgate/ticketing"
+	"ticketgate/ticketing/store"
+)
+
+// outboundPort shows the outbound queue to the API, which does not know it.
+type outboundPort struct{ q *delivery.Queue }
+
+func (o outboundPort) List(ctx context.Context, f api.ParcelFilter) ([]*api.Parcel, string, error) {
+	page, next, err := o.q.List(ctx, delivery.Filter{State: f.State, To: f.To, Ticket: f.Ticket, Class: f.Class, Limit: f.Limit, Cursor: f.Cursor})
+	if err != nil {
+		return nil, "", outboundError(err)
+	}
+	out := make([]*api.Parcel, len(page))
+	for i, p := range page {
+		out[i] = showParcel(p)
+	}
+	return out, next, nil
+}
+
+func (o outboundPort) Get(ctx context.Context, id string) (*api.Parcel, error) {
+	p, err := o.q.Get(ctx, id)
+	if err != nil {
+		return nil, outboundError(err)
+	}
+	return showParcel(p), nil
+}
+
+func (o outboundPort) Hold(ctx context.Context, id, by, reason string) error {
+	return outboundError(o.q.Hold(ctx, id, by, reason))
+}
+
+func (o outboundPort) Release(ctx context.Context, id string) error {
+	return outboundError(o.q.Release(ctx, id))
+}
+
+func (o outboundPort) Retry(ctx context.Context, id string) error {
+	return outboundError(o.q.Retry(ctx, id))
+}
+
+func (o outboundPort) Drop(ctx context.Context, id, by, reason string) error {
+	return outboundError(o.q.Drop(ctx, id, by, reason))
+}
+
+func showParcel(p *delivery.Parcel) *api.Parcel {
+	out := &api.Parcel{
+		ID: p.ID, Class: p.Class, State: p.State, From: p.From, Recipient: p.Recipient, Queue: p.Queue,
+		Message: p.Message, Size: p.Size, Attempts: p.Attempts, CreatedAt: p.Created, Why: p.Why,
+	}
+	if p.Ticket != nil {
+		out.Ticket = *p.Ticket
+	}
+	if p.Next != nil {
+		out.NextAt = *p.Next
+	}
+	if l := p.Last; l != nil {
+		out.Last = &api.Attempt{Code: l.Code, Enhanced: l.Enhanced, Text: l.Text, MX: l.MX, At: l.At}
+	}
+	return out
+}
+
+// outboundError gives the queue's errors the classes the API has words for.
+func outboundError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNotFound):
+		return &ticketing.Error{Kind: ticketing.Unknown, Text: "there is no such mail in the outbound queue", Err: err}
+	case errors.Is(err, delivery.ErrInFlight):
+		return &ticketing.Error{Kind: ticketing.Conflict, Text: "an attempt to deliver this mail is under way", Err: err}
+	case errors.Is(err, delivery.ErrState):
+		return &ticketing.Error{Kind: ticketing.Conflict, Text: "the mail is not in a state for that", Err: err}
+	case errors.Is(err, delivery.ErrCursor):
+		return &ticketing.Error{Kind: ticketing.Invalid, Text: "this is no cursor of this list", Err: err}
+	}
+	return err
+}
+
+// intakePort hands mail that came over HTTP to the one intake.
+type intakePort struct{ in *intake.Intake }
+
+func (i intakePort) Receive(ctx context.Context, m api.Mail) (*ticketing.Receipt, error) {
+	source := "api"
+	if m.Token == "" {
+		source = "pipe"
+	}
+	return i.in.Receive(ctx, intake.Envelope{Source: source, From: m.From, Recipients: m.To, RemoteIP: m.Peer, Trace: m.Token}, m.Body)
+}
+
+func (p *program) domains() []string { return slices.Sorted(maps.Keys(p.cfg.Domains)) }
+
+func trimmed(b []byte) string { return strings.TrimSpace(string(b)) }

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ticketgate/test/peers"
+)
+
+// TestStories runs the whole-system stories of testdata: scripts that call the
+// real program the way people do.
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{"SMTP", "HTTP", "ADMIN", "SINK"} {
+				env.Setenv(name, peers.FreeAddr(t))
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "rcpt"), nil, 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// expand FILE… replaces $NAME in files by the script's variables.
+			"expand": func(ts *testscript.TestScript, neg bool, args []string) {
+				for _, name := range args {
+					path := ts.MkAbs(name)
+					text := os.Expand(ts.ReadFile(name), ts.Getenv)
+					ts.Check(os.WriteFile(path, []byte(text), 0o600))
+				}
+			},
+			// mail FROM TO FILE hands a mail to the daemon over SMTP; with !
+			// it must be refused. The answer is printed to the file "answer".
+			"mail": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) != 3 {
+					ts.Fatalf("usage: mail FROM TO FILE")
+				}
+				answer, err := sendMail(ts.Getenv("SMTP"), args[0], []string{args[1]}, ts.ReadFile(args[2]))
+				if (err != nil) != neg {
+					ts.Fatalf("mail: %v", err)
+				}
+				if err != nil {
+					answer = err.Error()
+				}
+				ts.Check(os.WriteFile(ts.MkAbs("answer"), []byte(answer+"\n"), 0o600))
+				fmt.Fprintln(ts.Stdout(), answer)
+			},
+		},
+	})
+}
