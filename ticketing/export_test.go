@@ -30,3 +30,53 @@ func NeverMatches(pattern, folded string) (bool, error) {
 func QueueNamed(name, display string) *queue {
 	return &queue{Queue: Queue{Name: name, DisplayName: display}}
 }
+
+// Damage is something that must never happen to a store.
+type Damage int
+
+// Kinds of damage to a ticket with one received message.
+const (
+	DropTicket Damage = iota
+	DropMessage
+	DropReceipt
+	Miscount
+	EmptyReceipt
+	LoseBytes
+	OtherTicket
+)
+
+// Spoil does damage.
+func Spoil(d *Desk, tx store.Tx, ticket uint64, what Damage) error {
+	t, err := d.tickets.Get(tx, ticketKey(ticket))
+	if err != nil {
+		return err
+	}
+	m, err := d.messages.Get(tx, messageKey(ticket, 1))
+	if err != nil {
+		return err
+	}
+	r, err := d.receipts.Get(tx, store.Key{}.Str(m.Receipt).Uint(0))
+	if err != nil {
+		return err
+	}
+	switch what {
+	case DropTicket:
+		return d.tickets.Delete(tx, ticketKey(ticket))
+	case DropMessage:
+		return d.messages.Delete(tx, messageKey(ticket, 1))
+	case DropReceipt:
+		return d.receipts.Delete(tx, store.Key{}.Str(m.Receipt).Uint(0))
+	case Miscount:
+		t.MessageCount++
+		return d.tickets.Put(tx, t)
+	case EmptyReceipt:
+		r.Outcomes = nil
+		return d.receipts.Put(tx, r)
+	case LoseBytes:
+		r.Raw.SHA256 = "00" + r.Raw.SHA256[2:]
+		return d.receipts.Put(tx, r)
+	default:
+		r.Outcomes[0].Ticket++
+		return d.receipts.Put(tx, r)
+	}
+}
