@@ -94,6 +94,23 @@ func TestLocal(t *testing.T) {
 	wantProblem(t, s.do("POST", "/tickets/1001/messages", note, AgentHeader, "otto"), 403, "denied")
 }
 
+// TestAgentToken: a token made for an agent is that agent, until he is gone.
+func TestAgentToken(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for agent, want := range map[string]int{"otto": 201, "gone": 403} {
+		_, secret, err := s.tokens.Create(context.Background(), login.NewToken{Name: "plugin", Agent: agent, Scopes: []login.Scope{login.TicketsWrite}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.desk.actor = ticketing.Actor{}
+		w := s.as(secret, "POST", "/tickets/1001/messages", `{"visibility":"internal","text":"n"}`)
+		if w.Code != want || want == 201 && (s.desk.actor.Kind != "agent" || s.desk.actor.Address != "otto@help.example") {
+			t.Errorf("%s: %d %+v", agent, w.Code, s.desk.actor)
+		}
+	}
+}
+
 // TestLimitedToken: what is outside a token's queues does not exist for it.
 func TestLimitedToken(t *testing.T) {
 	t.Parallel()

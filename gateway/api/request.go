@@ -115,6 +115,16 @@ func (a *API) withToken(next http.Handler) http.Handler {
 			writeProblem(w, r, a.problem(r.Context(), err))
 			return
 		}
+		// A token made for an agent is that agent, with his limits, for as
+		// long as he is one.
+		if name := identity.Actor.Agent; name != "" {
+			agent, ok := a.o.Desk.Agent(name)
+			if !ok {
+				writeProblem(w, r, newProblem(http.StatusForbidden, "denied", "the agent this token was made for is gone"))
+				return
+			}
+			*identity = identity.As(agent)
+		}
 		asking(r.Context()).identity = *identity
 		next.ServeHTTP(w, r)
 	})
