@@ -27,7 +27,9 @@ type header struct {
 	field   kind // what the line is
 	lastCR  bool
 	filled  bool // there was something but CRs since the last LF
-	begun   bool // a line with content was seen: empty lines before it do not count
+	begun   bool // a line with content was seen: empty lines before it do not end the section
+	loose   bool // the mail began with an empty line: what follows may be a body, so its size says nothing
+	kept    int  // octets in froms
 }
 
 type kind uint8
@@ -46,7 +48,7 @@ func (h *header) scan(p []byte) {
 	for i := 0; i < len(p); i++ {
 		c := p[i]
 		h.bytes++
-		if h.bytes > h.maxBytes {
+		if h.bytes > h.maxBytes && !h.loose {
 			h.over = true
 			return
 		}
@@ -56,8 +58,11 @@ func (h *header) scan(p []byte) {
 				h.done = true
 				return
 			}
+			if !h.begun {
+				h.loose = true
+			}
 			h.lines++
-			if h.lines > h.maxLines {
+			if h.lines > h.maxLines && !h.loose {
 				h.over = true
 				return
 			}
@@ -84,7 +89,7 @@ func (h *header) scan(p []byte) {
 			h.octet(c)
 		}
 	}
-	if h.bytes > h.maxBytes {
+	if h.bytes > h.maxBytes && !h.loose {
 		h.over = true
 	}
 }
@@ -121,7 +126,9 @@ func (h *header) octet(c byte) {
 			switch string(bytes.TrimRight(h.name[:h.named], " \t")) {
 			case "from":
 				h.field = from
-				h.froms = append(h.froms, nil)
+				if len(h.froms) < 2 { // a second one is known to be too many
+					h.froms = append(h.froms, nil)
+				}
 			case "received":
 				h.received++
 			}
@@ -138,6 +145,10 @@ func (h *header) octet(c byte) {
 }
 
 func (h *header) keep(c byte) {
+	if h.kept++; h.kept > h.maxBytes {
+		h.over = true
+		return
+	}
 	last := len(h.froms) - 1
 	h.froms[last] = append(h.froms[last], c)
 }

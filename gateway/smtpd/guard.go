@@ -32,6 +32,7 @@ type guard struct {
 	urgent   bool      // the next reply is sent at once
 	writing  bool      // go-smtp's last call was a Write: what the tap gets next are replies
 	dead     bool      // hung up
+	settled  bool      // nothing is read any more, the last reply is still to be sent
 	reason   string    // why, for the log
 	tls      *tls.Conn // over this guard, known from EHLO on
 	greeted  bool
@@ -130,6 +131,8 @@ func (g *guard) limit(now time.Time) time.Time {
 	l := &g.srv.o.Limits
 	by := now.Add(l.Idle)
 	switch {
+	case g.tap.state == inDoubt:
+		return now.Add(l.Settle)
 	case g.phase == handshake:
 		return g.since.Add(l.Handshake)
 	case g.phase == receiving:
@@ -165,6 +168,10 @@ func (g *guard) Read(p []byte) (int, error) {
 		g.mu.Unlock()
 		return 0, errGone
 	}
+	if g.settled {
+		g.mu.Unlock()
+		return 0, io.EOF
+	}
 	g.writing = false
 	if g.draining && g.ending() {
 		g.mu.Unlock()
@@ -195,6 +202,9 @@ func (g *guard) Read(p []byte) (int, error) {
 	case err == nil:
 		return 0, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if g.settle() {
+			return 0, errSettled
+		}
 		if leaving {
 			return 0, g.leave()
 		}
@@ -202,6 +212,15 @@ func (g *guard) Read(p []byte) (int, error) {
 	default:
 		return 0, g.lost(err)
 	}
+}
+
+// settle ends a message at a final dot that the library missed, after nothing
+// followed it.
+func (g *guard) settle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.settled = g.tap.state == inDoubt && !g.cut
+	return g.settled
 }
 
 // ending reports whether draining concerns this session now. Must hold mu.
@@ -217,6 +236,10 @@ func (g *guard) leave() error {
 // go-smtp would send any other error's text to the peer, and no io.EOF, because
 // that would end a BDAT message in good order. Nothing of it is sent.
 var errGone = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "Connection lost"}
+
+// errSettled is read at the end of a message whose final dot, with the line end
+// behind it, was taken for content.
+var errSettled = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Message ended in doubt"}
 
 // lost ends a session whose peer went away.
 func (g *guard) lost(err error) error {

@@ -34,6 +34,7 @@ type Limits struct {
 	MinRate      int           // octets a second of a message on average; 500
 	MinRateGrace time.Duration // before MinRate is asked for; 60 s
 	Discard      time.Duration // between packets of something already refused; 10 s
+	Settle       time.Duration // of silence that makes a doubtful final dot the end, see bodyState; 2 s
 	Store        time.Duration // for storing and ticketing once the message is complete; 2 min
 	Drain        time.Duration // for messages coming in when we go down; 30 s
 }
@@ -68,6 +69,7 @@ func (l Limits) withDefaults() Limits {
 	span(&l.Message, 10*time.Minute)
 	span(&l.MinRateGrace, time.Minute)
 	span(&l.Discard, 10*time.Second)
+	span(&l.Settle, 2*time.Second)
 	span(&l.Store, 2*time.Minute)
 	span(&l.Drain, 30*time.Second)
 	return l

@@ -229,7 +229,8 @@ func (p *session) Data(r io.Reader) (err error) {
 	defer p.s.recover(p.g, &err)
 	p.mu.Lock()
 	tx := p.tx
-	_, p.spent = r.(*io.PipeReader)
+	_, chunked := r.(*io.PipeReader)
+	p.spent = chunked
 	p.mu.Unlock()
 	if tx == nil || len(tx.recipients) == 0 {
 		return p.refuse(say(503, 5, 5, 1, "Send MAIL and RCPT first", "protocol"))
@@ -242,6 +243,9 @@ func (p *session) Data(r io.Reader) (err error) {
 	trace := p.s.id()
 	body := &body{r: r, p: p, cancel: cancel, began: p.s.o.Now()}
 	defer body.stop()
+	if !chunked {
+		body.held = make([]byte, 0, len(unseen))
+	}
 	receipt, err := p.s.intake.Receive(ctx, intake.Envelope{
 		Source:     "smtp",
 		From:       tx.from,
@@ -293,53 +297,4 @@ func (p *session) conclude(tx *transaction, b *body, trace string, receipt *tick
 	}
 	p.s.o.Log.LogAttrs(context.Background(), level, "smtp message", attrs...)
 	return answer
-}
-
-// body is the message as intake reads it. It knows when the last octet came and
-// makes sure that it really was the last.
-type body struct {
-	r      io.Reader
-	p      *session
-	cancel context.CancelFunc
-	timer  *time.Timer
-	began  time.Time
-	ended  time.Time
-	size   int64
-}
-
-// errCut ends a message whose peer went away or lied about a chunk.
-var errCut = errors.New("smtpd: message was cut off")
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	b.size += int64(n)
-	switch {
-	case err == nil:
-		return n, nil
-	case err == io.EOF:
-		if !b.p.g.whole() {
-			return n, errCut
-		}
-		if b.ended.IsZero() {
-			b.ended = b.p.s.o.Now()
-			b.p.mu.Lock()
-			b.p.spent = false
-			b.p.mu.Unlock()
-			b.p.g.enter(storing)
-			// Later than this the peer might have given up, and a late 250 is a
-			// mail that comes twice.
-			b.timer = time.AfterFunc(b.p.s.o.Limits.Store, b.cancel)
-		}
-		return n, io.EOF
-	case errors.Is(err, smtp.ErrDataTooLarge):
-		return n, &ticketing.Error{Kind: ticketing.TooBig, Text: "message too large"}
-	default:
-		return n, errors.Join(errCut, err)
-	}
-}
-
-func (b *body) stop() {
-	if b.timer != nil {
-		b.timer.Stop()
-	}
 }

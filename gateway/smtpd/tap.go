@@ -33,6 +33,7 @@ const (
 	inBody                   // a DATA body
 	dataWait                 // DATA was read, its reply decides
 	tlsWait                  // STARTTLS was read, its reply decides
+	inDoubt                  // a final dot that the library missed was the last that came
 )
 
 func newTap(l *Limits) *tap { return &tap{limits: l, replies: -1} }
@@ -61,9 +62,13 @@ func (t *tap) input(p []byte) verdict {
 			switch end {
 			case bodyEnd:
 				t.state = inLine
+			case bodyMissed:
+				t.state = inDoubt
 			case bodyStuck:
-				return verdict{"554 5.6.0 The final dot stands among lines that end in CR CR LF: end lines with CR LF", "malformed"}
+				return crcrlf
 			}
+		case inDoubt:
+			return crcrlf
 		case inLine:
 			rest, v := t.command(p)
 			if v.text != "" {
@@ -74,6 +79,8 @@ func (t *tap) input(p []byte) verdict {
 	}
 	return verdict{}
 }
+
+var crcrlf = verdict{"554 5.6.0 A lone dot stands among lines that end in CR CR LF: end lines with CR LF", "malformed"}
 
 // command takes octets of a command line and returns those behind its end.
 func (t *tap) command(p []byte) (rest []byte, v verdict) {
@@ -243,13 +250,16 @@ func (t *tap) accepted() { t.errors, t.idle = 0, 0 }
 func (t *tap) cut() bool { return t.chunk > 0 && t.commands == t.replies+1 }
 
 // content reports whether octets that are not commands are still to come.
-func (t *tap) content() bool { return t.state == inChunk || t.state == inBody }
+func (t *tap) content() bool { return t.state == inChunk || t.state == inBody || t.state == inDoubt }
 
 // bodyState is go-smtp's end-of-data machine (RFC 5321 §4.1.1.4), with its one
 // fault: after CR CR LF it does not see the next line begin, so that a final dot
 // there is not seen either and the session would hang until its timeout. The
-// machine knows that moment. Upstream it takes three lines in dataReader.Read:
-// in stateCR, stay in stateCR on another '\r'.
+// machine knows that moment. If silence follows, the dot was the end and the
+// message is taken without it; if anything follows, the message is refused. In
+// both cases the session ends, so that nothing behind such a dot is ever a
+// command. Upstream it takes three lines in dataReader.Read: in stateCR, stay in
+// stateCR on another '\r'.
 type bodyState struct{ at uint8 }
 
 const (
@@ -273,7 +283,8 @@ type bodyResult uint8
 const (
 	bodyMore bodyResult = iota
 	bodyEnd
-	bodyStuck
+	bodyMissed // what the peer must mean as the end, but the library did not see
+	bodyStuck  // a lone dot that is no end and cannot be content
 )
 
 // scan takes octets of a body and returns how many belong to it.
@@ -351,7 +362,8 @@ func (s *bodyState) scan(p []byte) (int, bodyResult) {
 		case missedDotCR:
 			switch c {
 			case '\n':
-				return i + 1, bodyStuck
+				s.at = atBegin
+				return i + 1, bodyMissed
 			case '\r':
 				s.at = dotCRCR
 			default:
