@@ -61,7 +61,7 @@ func statusGroups(raw string) []Header {
 		var cur Header
 		for _, f := range fieldsOf(block) {
 			if isField(f, "Final-Recipient") && cur.Has("Final-Recipient") ||
-				isField(f, "Original-Recipient") && (cur.Has("Original-Recipient") || cur.Has("Final-Recipient") && cur.Has("Action")) {
+				isField(f, "Original-Recipient") && (cur.Has("Original-Recipient") || cur.Has("Final-Recipient") && cur.Has("Action") && cur.Has("Status")) {
 				groups = append(groups, cur)
 				cur = nil
 			}
@@ -209,32 +209,49 @@ func smtpCode(s string) int {
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 // enhancedCode finds the first x.y.z with x of 2, 4 or 5 that is not part of a
-// longer number (an IP address).
+// longer number (an IP address). One that says little yields to a later one: a
+// relay's own code often stands before the remote system's.
 func enhancedCode(s string) string {
+	first := ""
 	for i := 0; i < len(s); i++ {
 		if s[i] != '2' && s[i] != '4' && s[i] != '5' || i > 0 && (digit(s[i-1]) || s[i-1] == '.') {
 			continue
 		}
-		j, ok := i+1, true
-		for range 2 {
-			k := j + 1
-			for k < len(s) && k < j+4 && digit(s[k]) {
-				k++
-			}
-			if j >= len(s) || s[j] != '.' || k == j+1 {
-				ok = false
-				break
-			}
-			j = k
+		code := codeAt(s[i:])
+		if code == "" {
+			continue
 		}
-		if ok && (j == len(s) || s[j] != '.' && !digit(s[j]) || s[j] == '.' && (j+1 == len(s) || !digit(s[j+1]))) {
-			return s[i:j]
+		if exactness(code) == 2 {
+			return code
 		}
+		if first == "" {
+			first = code
+		}
+		i += len(code)
 	}
-	return ""
+	return first
 }
 
-// exactStatus prefers what says more: x.0.0 and a missing status yield to the
+// codeAt returns the enhanced code that s begins with.
+func codeAt(s string) string {
+	j := 1
+	for range 2 {
+		k := j + 1
+		for k < len(s) && k < j+4 && digit(s[k]) {
+			k++
+		}
+		if j >= len(s) || s[j] != '.' || k == j+1 {
+			return ""
+		}
+		j = k
+	}
+	if j < len(s) && (digit(s[j]) || s[j] == '.' && j+1 < len(s) && digit(s[j+1])) {
+		return ""
+	}
+	return s[:j]
+}
+
+// exactStatus prefers what says more: x.0.0, x.1.0 and a missing status yield to the
 // code in the diagnostic, and a reply code alone gives x.0.0.
 func exactStatus(field, diag string, smtp int) string {
 	switch {
@@ -246,13 +263,22 @@ func exactStatus(field, diag string, smtp int) string {
 			return "5.0.0"
 		}
 		return ""
-	case field == "" || diag != "" && vague(field) && !vague(diag):
+	case field == "" || diag != "" && exactness(diag) > exactness(field):
 		return diag
 	}
 	return field
 }
 
-func vague(code string) bool { return strings.HasSuffix(code, ".0.0") }
+// exactness ranks codes: x.0.0 says nothing, x.1.0 only that it is the address.
+func exactness(code string) int {
+	switch {
+	case strings.HasSuffix(code, ".0.0"):
+		return 0
+	case strings.HasSuffix(code, ".1.0"):
+		return 1
+	}
+	return 2
+}
 
 // returnedIDs collects the Message-IDs of the mail that came back: from nested
 // mails and header parts, and if there are none from text that looks like a

@@ -11,27 +11,31 @@ var hardReasons = map[string]bool{"user_unknown": true, "host_unknown": true, "m
 var reasonWords = []struct {
 	reason string
 	words  []string
+	wide   bool // says less than a code about the address does
 }{
-	{"auth_failure", []string{"dmarc", "spf ", "spf:", "spf fail", "dkim", "sender policy framework", "unauthenticated", "not pass authentication", "authentication information"}},
-	{"reputation", []string{"reputation", "poor reputation", "bad reputation", "senderscore"}},
-	{"blocked", []string{"blacklist", "blocklist", "block list", "black list", "blocked", "spamhaus", "rbl", "listed", "banned", "ip address", "dnsbl", "reverse dns", "ptr record", "reverse host"}},
-	{"virus", []string{"virus", "malware"}},
-	{"spam", []string{"spam", "unsolicited", "junk", "bulk mail"}},
-	{"mailbox_full", []string{"mailbox full", "mailbox is full", "over quota", "overquota", "quota exceeded", "exceeded storage", "quota", "insufficient space", "not enough storage", "insufficient storage", "mailbox exceeds", "full mailbox"}},
-	{"too_big", []string{"too large", "too big", "size limit", "message size", "exceeds maximum", "exceeds size", "max message size"}},
-	{"rate", []string{"too many", "rate limit", "too fast", "throttl", "limit exceeded", "slow down", "try again later"}},
-	{"relay_denied", []string{"relay", "not permitted to relay"}},
-	{"tls", []string{"starttls", "tls required", "must issue a starttls"}},
-	{"suspended", []string{"disabled", "suspend", "inactive", "deactivated", "not active", "locked", "expired account", "account has expired", "account expired", "no longer active", "closed"}},
-	{"no_mail", []string{"null mx", "nullmx", "does not accept mail", "does not accept email", "doesn't accept mail"}},
-	{"host_unknown", []string{"host unknown", "unknown host", "host or domain name not found", "domain not found", "name or service not known", "no such domain", "host not found", "unrouteable mail domain", "unrouteable address", "domain does not exist", "nxdomain", "hostname unknown", "no mx", "unable to resolve", "bad destination host", "bad address syntax in domain"}},
+	{"system", []string{"couldn't create", "can't create", "cannot create", "i/o error", "configuration error", "disk full", "read-only file", "insufficient disk", "internal error", "unable to open"}, false},
+	{"policy", []string{"recipient preferences", "sender address", "sender domain", "domain of sender", "sender rejected", "sender denied"}, false},
+	{"auth_failure", []string{"dmarc", "spf ", "spf:", "spf fail", "dkim", "sender policy framework", "unauthenticated", "not pass authentication", "authentication information"}, false},
+	{"reputation", []string{"reputation", "poor reputation", "bad reputation", "senderscore"}, false},
+	{"blocked", []string{"blacklist", "blocklist", "block list", "black list", "blocked", "spamhaus", "rbl", "is listed", "listed at", "listed by", "listed in a", "listed on", "banned", "ip address", "dnsbl", "reverse dns", "ptr record", "reverse host"}, false},
+	{"virus", []string{"virus", "malware"}, false},
+	{"spam", []string{"spam", "unsolicited", "junk", "bulk mail"}, false},
+	{"mailbox_full", []string{"mailbox full", "mailbox is full", "over quota", "overquota", "quota exceeded", "exceeded storage", "quota", "insufficient space", "not enough storage", "insufficient storage", "mailbox exceeds", "full mailbox"}, false},
+	{"too_big", []string{"too large", "too big", "size limit", "message size", "exceeds maximum", "exceeds size", "max message size"}, false},
+	{"rate", []string{"too many", "rate limit", "too fast", "throttl", "limit exceeded", "slow down", "try again later"}, false},
+	{"relay_denied", []string{"relay", "not permitted to relay"}, false},
+	{"tls", []string{"starttls", "tls required", "must issue a starttls"}, false},
+	{"suspended", []string{"disabled", "suspend", "inactive", "deactivated", "not active", "locked", "expired account", "account has expired", "account expired", "no longer active", "closed"}, false},
+	{"no_mail", []string{"null mx", "nullmx", "does not accept mail", "does not accept email", "doesn't accept mail"}, false},
+	{"network", []string{"unexpected name server reply", "host not found, try again", "temporary lookup failure"}, false},
+	{"host_unknown", []string{"host unknown", "unknown host", "host or domain name not found", "domain not found", "name or service not known", "no such domain", "host not found", "unrouteable mail domain", "unrouteable address", "domain does not exist", "nxdomain", "hostname unknown", "no mx", "unable to resolve", "domain is not reachable", "bad destination host", "bad address syntax in domain"}, false},
 	{"user_unknown", []string{"user unknown", "unknown user", "no such user", "user not found", "recipient unknown", "unknown recipient", "unknown address", "address unknown", "does not exist", "no such recipient", "no mailbox", "mailbox not found",
 		"no such address", "recipient not found", "mailbox unavailable", "invalid recipient", "invalid address", "invalid mailbox", "address rejected", "recipient rejected", "unknown local", "not known here", "doesn't have a", "no account", "not a valid", "not exist",
-		"unknown account", "no such mailbox", "user doesn't exist", "addressee unknown", "not listed in", "recipnotfound", "notinaddresslist"}},
-	{"content", []string{"content", "attachment", "message rejected", "header"}},
-	{"policy", []string{"policy", "not allowed", "denied", "restricted", "not permitted", "administrative", "prohibit", "rejected", "refused"}},
-	{"network", []string{"connection refused", "connection timed out", "timed out", "no route to host", "connection reset", "lost connection", "network is unreachable", "could not connect"}},
-	{"expired", []string{"expired", "delivery time", "retry timeout", "retry time", "message could not be delivered for", "giving up", "hop count"}},
+		"unknown account", "no such mailbox", "user doesn't exist", "addressee unknown", "not listed in", "recipnotfound", "notinaddresslist"}, false},
+	{"content", []string{"content", "attachment", "message rejected", "header"}, true},
+	{"policy", []string{"policy", "not allowed", "denied", "restricted", "not permitted", "administrative", "prohibit", "rejected", "refused"}, true},
+	{"network", []string{"connection refused", "connection timed out", "timed out", "no route to host", "connection reset", "lost connection", "network is unreachable", "could not connect"}, true},
+	{"expired", []string{"expired", "delivery time", "retry timeout", "retry time", "message could not be delivered for", "giving up", "hop count"}, true},
 }
 
 // statusReasons map enhanced codes without their class digit (RFC 3463).
@@ -47,7 +51,7 @@ var statusReasons = map[string]string{
 }
 
 // exactStatuses are trusted more than any words around them.
-var exactStatuses = map[string]bool{"1.6": true, "1.10": true, "2.2": true, "2.3": true, "3.4": true, "4.6": true, "4.7": true, "7.26": true}
+var exactStatuses = map[string]bool{"1.7": true, "1.8": true, "1.6": true, "1.10": true, "2.2": true, "2.3": true, "3.4": true, "4.6": true, "4.7": true, "7.26": true}
 
 // reasonOf names why a mail did not arrive: user_unknown host_unknown moved
 // no_mail suspended mailbox_full too_big rate spam virus content policy blocked
@@ -62,15 +66,18 @@ func reasonOf(r BounceRecipient) string {
 	if exactStatuses[detail] {
 		return statusReasons[detail]
 	}
-	// 5.1.1 is the only address code that policies borrow: what the words say
-	// outweighs it only if they speak of something other than the address.
+	// Policies borrow the codes for addresses, so words outweigh those, but only
+	// words that clearly speak of something else.
 	low := strings.ToLower(r.Diagnostic)
 	for _, c := range reasonWords {
 		if !containsAny(low, c.words) {
 			continue
 		}
-		if addressReason(statusReasons[detail]) && (c.reason == "policy" || c.reason == "content" || c.reason == "network" || c.reason == "expired") {
+		if c.wide && addressReason(statusReasons[detail]) {
 			break
+		}
+		if hardReasons[c.reason] && strings.HasPrefix(detail, "7.") {
+			break // the code speaks of policy: the address may be alive
 		}
 		return c.reason
 	}
