@@ -223,3 +223,28 @@ func TestOvertakenWorker(t *testing.T) {
 	}
 	b.sound("delivered")
 }
+
+// While the other worker is still at it, the late one may neither send its dot
+// nor write its outcome.
+func TestLateWorkerIsFenced(t *testing.T) {
+	t.Parallel()
+	b := setup(t, takes(accepted))
+	b.submit("out_1", "anna@customer.example")
+	ctx := t.Context()
+	late, err := b.q.claim(ctx, "mail/customer.example", 1)
+	if err != nil || len(late) != 1 {
+		t.Fatal(late, err)
+	}
+	b.clk.move(2 * time.Hour)
+	mine, err := b.q.claim(ctx, "mail/customer.example", 1)
+	if err != nil || len(mine) != 1 {
+		t.Fatal(mine, err)
+	}
+	if err := b.q.markDot(ctx, late[0], nil); err == nil {
+		t.Error("the late worker may send its dot")
+	}
+	b.q.settle("mail/customer.example", late[0], unknown, nil, 0)
+	b.expect("the late outcome", "out_1", "queued", Active)
+	b.q.settle("mail/customer.example", mine[0], accepted, nil, 0)
+	b.expect("the owner's outcome", "out_1", "queued sent", "")
+}

@@ -221,3 +221,33 @@ func TestRunEndsWithTheStore(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// Tokens reserved for a claim that finds less to do are given back.
+func TestUnusedTokensAreGivenBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t, takes(accepted), func(o *Options) {
+		o.DestRate = Rate{Count: 10, Per: time.Hour}
+		o.GlobalRate = Rate{Count: 10, Per: time.Hour}
+	})
+	for i := range 12 {
+		b.submit(strings.Repeat("x", i+1), "anna@customer.example")
+		b.work() // one parcel each time, and batchSize tokens reserved
+	}
+	left, _, err := b.q.List(t.Context(), Filter{})
+	if err != nil || len(left) != 2 {
+		t.Errorf("%d parcels are waiting for the rate, want 2 (%v)", len(left), err)
+	}
+	b.clk.move(6 * time.Minute)
+	b.work()
+	if left, _, _ := b.q.List(t.Context(), Filter{}); len(left) != 1 {
+		t.Errorf("%d parcels are waiting six minutes later, want 1", len(left))
+	}
+	b.clk.move(-24 * time.Hour) // a clock set back does not stop the mail for a day
+	b.q.mu.Lock()
+	b.q.global.take(b.q.o.GlobalRate, b.clk.now(), 1)
+	next := b.q.global.next(b.q.o.GlobalRate)
+	b.q.mu.Unlock()
+	if wait := next.Sub(b.clk.now()); wait > time.Hour {
+		t.Errorf("the next mail may leave in %s", wait)
+	}
+}

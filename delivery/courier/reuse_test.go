@@ -227,3 +227,44 @@ func TestNoDotWithoutTheQueue(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("bad disk") }
+
+// A peer that refuses the sender is left politely and not used again.
+func TestRefusedSenderEndsTheSession(t *testing.T) {
+	t.Parallel()
+	for _, ext := range []string{"250 mx1", "250-mx1\r\n250 PIPELINING"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &host{t: t}
+			script := func(p *peer) {
+				p.say("220 mx1")
+				for {
+					switch verb, _, _ := strings.Cut(p.hear(), " "); verb {
+					case gone:
+						t.Error("no QUIT")
+						return
+					case "EHLO":
+						p.say(ext)
+					case "QUIT":
+						p.say("221 bye")
+						return
+					default:
+						p.say("550 5.7.1 not you")
+					}
+				}
+			}
+			h.scripts = []func(*peer){script, script}
+			o := testOptions(oneHost())
+			o.Dial = h.dial
+			c := newCourier(t, o)
+			for range 2 {
+				if r := c.Carry(t.Context(), letter("anna@customer.example"))[0]; r.Class != Permanent || r.Phase != PhaseMail {
+					t.Error(short(r), r.Err)
+				}
+			}
+			c.Close(t.Context())
+			h.wg.Wait()
+			if len(h.dialled) != 2 {
+				t.Errorf("%d connections for two refusals", len(h.dialled))
+			}
+		})
+	}
+}
