@@ -20,7 +20,9 @@
 // that is how the library offers the tap: its Debug writer sees the octets
 // before the protocol does, and an error from it ends the reading.
 //
-// Known and left: RCPT TO:<postmaster> without a domain is refused by go-smtp's
+// Known and left: a line of DATA that begins with a single dot before a bare CR
+// loses that CR with the dot, which no peer that doubles leading dots can send;
+// BDAT keeps every octet. RCPT TO:<postmaster> without a domain is refused by go-smtp's
 // parser with 501 5.5.2, quickly and before we are asked; <postmaster@domain>
 // works. Upstream it takes three lines in parser.parsePath: accept the word
 // "postmaster" followed by '>' and return it as the mailbox.

@@ -23,8 +23,8 @@ func say(code int, a, b, c int, text, reason string) *reply {
 
 // replyTo is the one table from errors of the house to SMTP. Kinds that a retry
 // with the same octets cannot heal are permanent; everything else, and whatever
-// carries no Kind, is temporary. detail is false when the words in err must not
-// reach the peer.
+// carries no Kind, is temporary. The words of an Internal error stay at home;
+// id stands in the reply and in the log.
 func replyTo(err error, id string) *reply {
 	kind := ticketing.KindOf(err)
 	text := ""
