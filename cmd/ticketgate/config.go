@@ -25,7 +25,9 @@ func (o *options) load(w io.Writer) (*config.Config, error) {
 		problems.Print(w)
 		return nil, exitWith(exitConfig, "%s is not usable. Nothing was started.", path)
 	}
-	problems.Print(w)
+	if len(problems) > 0 {
+		problems.Print(w)
+	}
 	return cfg, nil
 }
 

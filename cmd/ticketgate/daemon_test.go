@@ -45,7 +45,7 @@ admin    = "ada@staff.example"
 listen   = { smtp = "%s", http = "%s", admin = "%s" }
 tls      = { mode = "self-signed" }
 store    = { dir = "data", min_free = "64MB" }
-log      = { level = "info", format = "text" }
+log      = { level = "warn", format = "text" }
 %s
 [domain."help.example"]
 
@@ -69,7 +69,7 @@ func newDaemon(t *testing.T, rest, queues string) *daemon {
 	t.Cleanup(func() {
 		d.kill()
 		if t.Failed() {
-			t.Logf("daemon log:\n%s", lastBytes(d.log.Bytes(), 16<<10))
+			t.Logf("daemon log:\n%s", lastBytes(d.log.Bytes(), 4<<10))
 		}
 	})
 	return d

@@ -13,18 +13,19 @@ import (
 
 // Postfix is a running Postfix of our own.
 type Postfix struct {
-	Addr string // SMTP, host:port on loopback
-	dir  string
-	tool string
+	Addr   string // SMTP, host:port on loopback
+	dir    string
+	tool   string
+	policy *policy
 }
 
 // PostfixOptions say what the instance does beyond listening.
 type PostfixOptions struct {
-	Relay   string   // host:port all mail goes on to; "" = none
-	Domains []string // delivered into maildirs here
-	Discard bool     // everything accepted is thrown away
-	Access  string   // recipient access table: lines "address action"
-	Main    []string // further main.cf lines
+	Relay   string            // host:port all mail goes on to; "" = none
+	Domains []string          // delivered into maildirs here
+	Discard bool              // everything accepted is thrown away
+	Access  map[string]string // recipient → what RCPT answers instead of OK
+	Main    []string          // further main.cf lines
 }
 
 // StartPostfix starts an instance and stops it when the test ends. It needs
@@ -42,12 +43,9 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 	}
 	p.chown(t, "data", "postfix:postfix")
 	p.chown(t, "mail", "nobody:nogroup")
+	p.policy = startPolicy(t, o.Access)
 	p.write(t, "conf/main.cf", p.mainCF(o))
 	p.write(t, "conf/master.cf", p.masterCF(o))
-	p.write(t, "conf/access", o.Access)
-	for _, table := range []string{"recipients", "aliases"} {
-		p.write(t, "conf/"+table, "")
-	}
 	if out, err := p.command("start"); err != nil {
 		t.Fatalf("postfix start: %v\n%s%s", err, out, p.Log())
 	}
@@ -97,7 +95,7 @@ func (p *Postfix) mainCF(o PostfixOptions) string {
 		"minimal_backoff_time = 1s",
 		"maximal_backoff_time = 3s",
 		"queue_run_delay = 1s",
-		"smtpd_recipient_restrictions = check_recipient_access texthash:" + filepath.Join(p.dir, "conf/access") + ", permit_mynetworks, reject",
+		"smtpd_recipient_restrictions = check_policy_service inet:" + p.policy.addr + ", permit_mynetworks, reject",
 	}
 	if o.Relay != "" {
 		host, port, _ := net.SplitHostPort(o.Relay)
@@ -147,14 +145,8 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 `
 }
 
-// SetAccess replaces the recipient access table and makes it take effect.
-func (p *Postfix) SetAccess(t testing.TB, table string) {
-	t.Helper()
-	p.write(t, "conf/access", table)
-	if out, err := p.command("reload"); err != nil {
-		t.Fatalf("postfix reload: %v\n%s", err, out)
-	}
-}
+// SetAccess replaces the recipients that get another answer than OK.
+func (p *Postfix) SetAccess(table map[string]string) { p.policy.set(table) }
 
 // Mail returns the files delivered into the maildir.
 func (p *Postfix) Mail(t testing.TB) [][]byte {
