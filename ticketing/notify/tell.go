@@ -145,7 +145,7 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	a.text = newlyWritten(a.msg, a.mail)
 	a.shown = a.text
 	if public(a.msg) && byUs(a.msg) {
-		a.shown = a.withoutStaff(a.text)
+		a.shown = a.withoutStaff(a.msg, a.text)
 		a.answer, err = n.lastPublic(ctx, a)
 	}
 	return a, err
@@ -184,7 +184,7 @@ func (n *Notifier) lastPublic(ctx context.Context, a *affair) (*quotation, error
 		}
 		text := newlyWritten(prev, mail)
 		if byUs(prev) {
-			text = a.withoutStaff(text)
+			text = a.withoutStaff(prev, text)
 		}
 		return &quotation{author: a.authorName(prev), at: prev.ReceivedAt, text: text}, nil
 	}

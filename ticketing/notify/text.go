@@ -179,8 +179,8 @@ func (a *affair) authorLine() string {
 // withoutStaff replaces the addresses of staff in what an agent's mail program
 // left of them, in the header of a quoted mail for instance. Customers know our
 // people by name, and write to the queue.
-func (a *affair) withoutStaff(text string) string {
-	for _, name := range a.staffNames() {
+func (a *affair) withoutStaff(m *ticketing.Message, text string) string {
+	for _, name := range append(a.staffNames(), m.Author.Agent) {
 		agent, ok := a.agents(name)
 		if !ok {
 			continue
@@ -200,9 +200,6 @@ func (a *affair) staffNames() []string {
 	}
 	for _, r := range a.notice.Audience {
 		names = append(names, r.Agent)
-	}
-	if a.msg != nil {
-		names = append(names, a.msg.Author.Agent)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

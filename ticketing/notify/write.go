@@ -218,8 +218,9 @@ func (n *Notifier) shown(a *affair, l letter, addr, name string, role message.Ro
 	if !l.staff() && (asciiLocal(addr) || !asciiLocal(l.to.Addr)) {
 		return message.Address{Name: name, Addr: addr}
 	}
-	if name == "" {
-		name = addr
+	if name == "" || message.Fold(name) == message.Fold(addr) {
+		// Not the address itself: a program that quotes badly would mail to it.
+		name = strings.Replace(addr, "@", " at ", 1)
 	}
 	return message.Address{Name: name, Addr: n.tokenAddress(a, message.Token{
 		Kind:   message.KindAlias,
