@@ -252,4 +252,3 @@ func TestByTicket(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
-

@@ -142,7 +142,9 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	if a.mail, err = n.parse(ctx, a.msg); err != nil {
 		return nil, err
 	}
-	a.text = newlyWritten(a.msg, a.mail)
+	if a.text = newlyWritten(a.msg, a.mail); a.text == "" {
+		a.text = noText
+	}
 	a.shown = a.text
 	if public(a.msg) && byUs(a.msg) {
 		a.shown = a.withoutStaff(a.msg, a.text)

@@ -23,6 +23,9 @@ type quotation struct {
 // maxQuote bounds a quotation in bytes; the thread itself has the rest.
 const maxQuote = 32 << 10
 
+// noText stands for the text of a message that has none.
+const noText = "(no text)"
+
 func queueName(q *ticketing.Queue) string {
 	if q.DisplayName != "" {
 		return q.DisplayName
