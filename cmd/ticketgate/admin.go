@@ -103,7 +103,7 @@ func intakeCommand(o *options) *cobra.Command {
 				return exitWith(exitUsage, "say where the mail goes: --to ADDRESS or --queue NAME")
 			}
 			query := url.Values{"to": to}
-			if from != "" {
+			if cmd.Flags().Changed("from") {
 				query.Set("from", from)
 			}
 			c := newClient(socketPath(cfg))
@@ -115,7 +115,7 @@ func intakeCommand(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "envelope recipient (repeatable)")
-	cmd.Flags().StringVar(&from, "from", "", "envelope sender")
+	cmd.Flags().StringVar(&from, "from", "", "envelope sender; \"\" is the null one (default: the address in the From field)")
 	cmd.Flags().StringVar(&queue, "queue", "", "the queue the mail is for")
 	return cmd
 }

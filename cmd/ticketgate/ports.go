@@ -95,7 +95,7 @@ func (i intakePort) Receive(ctx context.Context, m api.Mail) (*ticketing.Receipt
 	if m.Token == "" {
 		source = "pipe"
 	}
-	return i.in.Receive(ctx, intake.Envelope{Source: source, From: m.From, Recipients: m.To, RemoteIP: m.Peer, Trace: m.Token}, m.Body)
+	return i.in.Receive(ctx, intake.Envelope{Source: source, From: m.From, NoFrom: m.NoFrom, Recipients: m.To, RemoteIP: m.Peer, Trace: m.Token}, m.Body)
 }
 
 func (p *program) domains() []string { return slices.Sorted(maps.Keys(p.cfg.Domains)) }

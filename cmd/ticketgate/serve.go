@@ -273,7 +273,7 @@ func (p *program) openOutbound(ctx context.Context) error {
 		Expire:         p.cfg.Outbound.Expire.Std(),
 		PerDestination: p.cfg.Outbound.PerDestination,
 		GlobalRate:     rateOf(p.cfg.Outbound.Rate),
-		DestRate:       rateOf(p.cfg.Outbound.PerDestinationRate),
+		DestRate:       p.destinationRate(),
 	})
 	if err != nil {
 		return err
@@ -325,6 +325,15 @@ func (p *program) background(name string, work func(context.Context) error) {
 			return stopCtx.Err()
 		}
 	})
+}
+
+// destinationRate spares other people's servers; a smarthost is our own and
+// knows only the rate for everybody together.
+func (p *program) destinationRate() delivery.Rate {
+	if p.cfg.Outbound.Smarthost != "" {
+		return delivery.Rate{}
+	}
+	return rateOf(p.cfg.Outbound.PerDestinationRate)
 }
 
 func rateOf(r config.Rate) delivery.Rate {

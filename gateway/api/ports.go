@@ -65,11 +65,12 @@ type Intake interface {
 
 // Mail is a raw mail handed in over HTTP. Nobody vouches for its author.
 type Mail struct {
-	From  string // envelope sender, "" = null
-	To    []string
-	Peer  netip.Addr // the client; invalid on the control socket
-	Token string     // id of the token it came with, "" on the control socket
-	Body  io.Reader
+	From   string // envelope sender, "" = null
+	NoFrom bool   // no envelope sender was given: the From field stands in for it
+	To     []string
+	Peer   netip.Addr // the client; invalid on the control socket
+	Token  string     // id of the token it came with, "" on the control socket
+	Body   io.Reader
 }
 
 // Tokens keeps API tokens; *login.Tokens fits.

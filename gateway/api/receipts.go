@@ -55,7 +55,7 @@ func (a *API) reachesRecipient(ctx context.Context, recipient string) bool {
 
 type intakeInput struct {
 	To   []string `query:"to,explode" minItems:"1" maxItems:"100" required:"true" nullable:"false" doc:"envelope recipient; may be repeated"`
-	From string   `query:"from" maxLength:"254" doc:"envelope sender; empty is the null sender"`
+	From string   `query:"from" maxLength:"254" doc:"envelope sender; empty is the null sender, and without it the From field counts"`
 }
 
 // intake streams the body into the one path by which mail becomes durable. The
@@ -76,7 +76,7 @@ func (a *API) intake(ctx context.Context, in *intakeInput) (*receiptOutput, erro
 			return nil, err
 		}
 	}
-	r, err := a.o.Intake.Receive(ctx, Mail{From: in.From, To: in.To, Peer: req.peer(), Token: req.identity.Token, Body: req.http.Body})
+	r, err := a.o.Intake.Receive(ctx, Mail{From: in.From, NoFrom: !req.http.URL.Query().Has("from"), To: in.To, Peer: req.peer(), Token: req.identity.Token, Body: req.http.Body})
 	if err != nil {
 		return nil, err
 	}

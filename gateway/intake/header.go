@@ -176,3 +176,15 @@ func (h *header) checkFrom() error {
 
 // maxFrom is how many mailboxes of a From are looked at.
 const maxFrom = 100
+
+// sender is the address of the From field, "" if there is none to be read.
+func (h *header) sender() string {
+	if len(h.froms) == 0 {
+		return ""
+	}
+	list, _ := message.ParseAddressList(string(h.froms[0]), 1)
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0].Addr
+}

@@ -128,6 +128,7 @@ func (in *Intake) Route(ctx context.Context, recipient string) (ticketing.Route,
 type Envelope struct {
 	Source     string   // smtp submission lmtp api pipe imap
 	From       string   // "" = null sender
+	NoFrom     bool     // the door knows no envelope sender: the From field stands in for it
 	Recipients []string // each accepted by Route
 	RemoteIP   netip.Addr
 	HELO       string // as the client said it
@@ -161,10 +162,13 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 		return nil, err
 	}
 	w := in.o.Blobs.Create(ctx)
-	sealed, err := in.store(w, r, env.From == "")
+	sealed, head, err := in.store(w, r, env.From == "" && !env.NoFrom)
 	if err != nil {
 		w.Discard()
 		return nil, err
+	}
+	if env.NoFrom {
+		env.From = head.sender()
 	}
 	receipt, err := in.o.Desk.Receive(ctx, ticketing.Arrival{
 		Source:       env.Source,
@@ -192,7 +196,7 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 }
 
 // store streams r into w while it inspects the header section.
-func (in *Intake) store(w *blob.Writer, r io.Reader, null bool) (*blob.Sealed, error) {
+func (in *Intake) store(w *blob.Writer, r io.Reader, null bool) (*blob.Sealed, *header, error) {
 	pooled := in.buffers.Get().(*[]byte)
 	defer in.buffers.Put(pooled)
 	buf := *pooled
@@ -203,37 +207,37 @@ func (in *Intake) store(w *blob.Writer, r io.Reader, null bool) (*blob.Sealed, e
 		n, err := r.Read(buf)
 		if n > 0 {
 			if size += int64(n); size > in.o.MaxSize {
-				return nil, &ticketing.Error{Kind: ticketing.TooBig, Text: fmt.Sprintf("message larger than %d octets", in.o.MaxSize)}
+				return nil, nil, &ticketing.Error{Kind: ticketing.TooBig, Text: fmt.Sprintf("message larger than %d octets", in.o.MaxSize)}
 			}
 			head.scan(buf[:n])
 			// Each check runs while the mail is still arriving: what would be
 			// refused in the end must not fill the disk first.
 			if head.over {
-				return nil, &ticketing.Error{Kind: ticketing.TooBig, Text: "message header too large", Err: ErrHeader}
+				return nil, nil, &ticketing.Error{Kind: ticketing.TooBig, Text: "message header too large", Err: ErrHeader}
 			}
 			if head.received > in.o.MaxReceived {
-				return nil, &ticketing.Error{Kind: ticketing.Refused, Text: "too many hops, this looks like a mail loop", Err: ErrLoop}
+				return nil, nil, &ticketing.Error{Kind: ticketing.Refused, Text: "too many hops, this looks like a mail loop", Err: ErrLoop}
 			}
 			if _, werr := w.Write(buf[:n]); werr != nil {
-				return nil, fmt.Errorf("intake: storing: %w", werr)
+				return nil, nil, fmt.Errorf("intake: storing: %w", werr)
 			}
 		}
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("intake: reading: %w", err)
+			return nil, nil, fmt.Errorf("intake: reading: %w", err)
 		}
 	}
 	head.end()
 	if !null {
 		if err := head.checkFrom(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	sealed, err := w.Seal()
 	if err != nil {
-		return nil, fmt.Errorf("intake: sealing: %w", err)
+		return nil, nil, fmt.Errorf("intake: sealing: %w", err)
 	}
-	return sealed, nil
+	return sealed, &head, nil
 }
