@@ -81,7 +81,8 @@ func listID(a *affair) string {
 // came; the rest is in the ticket. Mail to customers carries every file.
 const maxCopiedFiles = 20 << 20
 
-// files lists the message's files for a letter, and how many did not fit.
+// files lists the message's files for a letter, and how many did not fit. They
+// travel as they came: what stands in a file was put there by its sender.
 func files(a *affair, l letter) (out []message.Attachment, left int) {
 	room := int64(maxCopiedFiles)
 	for i, p := range a.mail.Attachments() {

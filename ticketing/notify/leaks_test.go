@@ -162,6 +162,7 @@ func TestLeaks(t *testing.T) {
 				s.checkStaff(p)
 			}
 			s.checkTokens(p)
+			s.checkParts(p)
 			s.checkCauser(p)
 		}
 		s.checkOnce(list)
@@ -220,6 +221,14 @@ func (s *story) checkStaff(p sent) {
 	}
 	if got := p.header("Auto-Submitted"); got != "auto-generated" {
 		s.t.Fatalf("mail to staff is %q", got)
+	}
+}
+
+// checkParts: both parts of a mail say the same.
+func (s *story) checkParts(p sent) {
+	plain := func(text string) string { return words(strings.ReplaceAll(text, ">", " ")) }
+	if text, html := plain(p.mail.Text()), plain(message.HTMLToText(p.mail.HTML())); text != html {
+		s.t.Fatalf("the text of a mail to %s is\n%q\nand its HTML\n%q", p.To, text, html)
 	}
 }
 
