@@ -63,6 +63,7 @@ type crasher struct {
 	seen  map[string]int // syncs by kind of file
 	taken map[string]int // clones of them
 	count int
+	done  bool
 }
 
 func crashAtEverySync(t *testing.T, open OpenOn) {
@@ -108,23 +109,26 @@ func crashAtEverySync(t *testing.T, open OpenOn) {
 	close(c.clones)
 	auditors.Wait()
 	t.Logf("%d crashes at syncs of %v, %d more during recovery, %v changes acknowledged", c.count, c.taken, recoveries, c.ledger.acked())
-	for _, kind := range []string{"log", "sst", "MANIFEST", "directory"} {
-		if c.taken[kind] == 0 {
-			t.Errorf("no crash at a sync of a %s: the load does not reach it", kind)
-		}
+	if !c.done {
+		t.Errorf("the load does not reach enough syncs of every kind of file: %v of %v %% of %d", c.taken, shares, crashClones())
 	}
 }
 
-// sync takes clones at a sync. Syncs of the log are by far the most frequent
-// and those of directories second; of them some are passed over, so that the
-// clones reach over many flushes and generations of the log.
+// shares are the parts of all clones, in percent, that are taken at syncs of
+// each kind of file. The run ends when all have theirs.
+var shares = map[string]int{"log": 35, "directory": 25, "MANIFEST": 20, "sst": 20}
+
+// sync takes clones at a sync. Of the syncs of the log and of directories, by
+// far the most frequent, some are passed over, so that the clones reach over
+// many flushes and generations of the log.
 func (c *crasher) sync(path string, after bool) {
 	kind := kindOf(path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.seen[kind]
 	c.seen[kind]++
-	if every := map[string]int{"log": 14, "directory": 2}[kind]; every > 1 && n >= 12 && (n/2)%every > 0 || c.count >= crashClones() {
+	every := map[string]int{"log": 8, "directory": 3}[kind]
+	if c.done || every > 1 && n >= 12 && (n/2)%every > 0 || shares[kind] > 0 && c.taken[kind]*100 >= shares[kind]*crashClones() {
 		return
 	}
 	least := c.ledger.acked() // before the clone
@@ -134,9 +138,13 @@ func (c *crasher) sync(path string, after bool) {
 		disk := c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(uint64(c.count), 1))})
 		c.clones <- clone{disk, least, c.ledger.begun(), fmt.Sprintf("sync of %s (after: %v), %d %% kept", path, after, keep)}
 	}
-	if c.count >= crashClones() {
-		close(c.full)
+	for kind, share := range shares {
+		if c.taken[kind]*100 < share*crashClones() {
+			return
+		}
 	}
+	c.done = true
+	close(c.full)
 }
 
 func kindOf(path string) string {

@@ -86,7 +86,7 @@ func closeWaits(t *testing.T, b *bench) {
 	<-inside
 	var closed sync.WaitGroup
 	closed.Go(func() { mustNil(t, b.db.Close()) })
-	for b.db.View(context.Background(), func(store.Reader) error { return nil }) == nil { //nolint:revive // until Close has begun
+	for b.db.View(context.Background(), func(store.Reader) error { return nil }) == nil { // until Close has begun
 	}
 	close(closing)
 	closed.Wait()
