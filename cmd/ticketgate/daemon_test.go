@@ -22,8 +22,13 @@ import (
 // The test binary is the program too: started under the name ticketgate it
 // runs main, race detector included.
 func TestMain(m *testing.M) {
+	// The race detector's second of sleep at each exit adds up over all the
+	// commands the tests run.
+	os.Setenv("GORACE", goRace)
 	testscript.Main(m, map[string]func(){"ticketgate": main})
 }
+
+const goRace = "atexit_sleep_ms=10"
 
 // daemon is a real ticketgate process on loopback ports.
 type daemon struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,7 +19,8 @@ func TestStories(t *testing.T) {
 			for _, name := range []string{"SMTP", "HTTP", "ADMIN", "SINK"} {
 				env.Setenv(name, peers.FreeAddr(t))
 			}
-			return os.WriteFile(filepath.Join(env.WorkDir, "rcpt"), nil, 0o600)
+			env.Setenv("GORACE", goRace)
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// expand FILE… replaces $NAME in files by the script's variables.
