@@ -15,9 +15,13 @@ import (
 	"time"
 )
 
-// Tool returns the path of an installed program.
+// Tool returns the path of an installed program. Under -short, which leaves out
+// whatever needs other programs, it ends the test.
 func Tool(t testing.TB, name, debianPackage string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("-short leaves out what needs %s", name)
+	}
 	if p, err := exec.LookPath(name); err == nil {
 		return p
 	}
