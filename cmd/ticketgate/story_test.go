@@ -16,7 +16,7 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"SMTP", "HTTP", "ADMIN", "SINK"} {
+			for _, name := range []string{"SMTP", "SUBMISSION", "IMAP", "HTTP", "ADMIN", "SINK", "RESOLVER"} {
 				env.Setenv(name, peers.FreeAddr(t))
 			}
 			env.Setenv("GORACE", goRace)
