@@ -122,24 +122,38 @@ func (t *Table[T]) Lock(tx Tx, key Key) error { return tx.Lock(&t.schema, key) }
 // to date. It fails with ErrExists if a unique index holds an entry of another
 // record and with ErrTooLarge if the document is over MaxValue.
 func (t *Table[T]) Put(tx Tx, v *T) error {
+	if len(t.indexes) == 0 {
+		return t.Replace(tx, nil, v)
+	}
+	old, err := t.Find(tx, t.key(v))
+	if err != nil {
+		return err
+	}
+	return t.Replace(tx, old, v)
+}
+
+// Insert is Put for a record whose primary key the table does not hold, and
+// saves the look-up that would find out. It is for keys that were drawn at
+// random or from a counter in this transaction, or that were looked up in it,
+// under a lock, and not found. An old record under the key would leave its
+// index entries behind.
+func (t *Table[T]) Insert(tx Tx, v *T) error { return t.Replace(tx, nil, v) }
+
+// Replace is Put for a record whose stored form the caller has at hand: old is
+// what this transaction read or wrote last under the primary key of v, nil if
+// the table holds none. Of old only the fields count that its keys are made of;
+// a copy taken before v was changed in place will do.
+func (t *Table[T]) Replace(tx Tx, old, v *T) error {
 	doc, err := t.encode(v)
 	if err != nil {
 		return err
 	}
-	key := t.key(v)
 	fresh := t.entries(v)
-	if len(t.indexes) == 0 {
-		return tx.Put(&t.schema, key, doc, nil, nil)
+	var stale []IndexEntry
+	if old != nil {
+		stale = t.entries(old)
 	}
-	old, err := t.Find(tx, key)
-	if err != nil {
-		return err
-	}
-	if old == nil {
-		return tx.Put(&t.schema, key, doc, subtract(fresh, nil), nil)
-	}
-	stale := t.entries(old)
-	return tx.Put(&t.schema, key, doc, subtract(fresh, stale), subtract(stale, fresh))
+	return tx.Put(&t.schema, t.key(v), doc, subtract(fresh, stale), subtract(stale, fresh))
 }
 
 // Delete removes the record with this primary key; removing nothing is no
@@ -149,7 +163,13 @@ func (t *Table[T]) Delete(tx Tx, key Key) error {
 	if err != nil || old == nil {
 		return err
 	}
-	return tx.Delete(&t.schema, key, t.entries(old))
+	return t.Remove(tx, old)
+}
+
+// Remove is Delete for a record whose stored form the caller has at hand, on
+// the terms of Replace.
+func (t *Table[T]) Remove(tx Tx, old *T) error {
+	return tx.Delete(&t.schema, t.key(old), t.entries(old))
 }
 
 func (t *Table[T]) entries(v *T) []IndexEntry {
