@@ -176,7 +176,7 @@ func (a *Agenda) Put(tx store.Tx, j Job) error {
 	}
 	j.Due = whole(j.Due)
 	j.Attempts, j.Lease, j.Until = 0, 0, time.Time{}
-	if err := a.jobs.Put(tx, &j); err != nil {
+	if err := a.jobs.Insert(tx, &j); err != nil {
 		return fmt.Errorf("agenda: put %s: %w", j.Lane, err)
 	}
 	return a.came(tx, lane, j.Lane, j.Due)
@@ -188,7 +188,7 @@ func (a *Agenda) Done(tx store.Tx, j Job) error {
 	if err != nil {
 		return err
 	}
-	if err := a.jobs.Delete(tx, jobKey(j.Lane, j.Key)); err != nil {
+	if err := a.jobs.Remove(tx, held); err != nil {
 		return err
 	}
 	return a.went(tx, lane, held.position())
@@ -222,7 +222,7 @@ func (a *Agenda) Remove(tx store.Tx, lane, key string) (bool, error) {
 	if err != nil || j == nil {
 		return false, err
 	}
-	if err := a.jobs.Delete(tx, jobKey(lane, key)); err != nil {
+	if err := a.jobs.Remove(tx, j); err != nil {
 		return false, err
 	}
 	return true, a.went(tx, row, j.position())
@@ -250,12 +250,12 @@ func (a *Agenda) collect(r store.Reader, q store.Query) ([]Job, error) {
 
 // move gives a job a new due time and ends its claim, if it has one.
 func (a *Agenda) move(tx store.Tx, lane *laneRow, j *Job, due time.Time) error {
-	from := j.position()
+	old, from := *j, j.position()
 	if due.IsZero() {
 		due = tx.Now()
 	}
 	j.Due, j.Lease, j.Until = whole(due), 0, time.Time{}
-	if err := a.jobs.Put(tx, j); err != nil {
+	if err := a.jobs.Replace(tx, &old, j); err != nil {
 		return fmt.Errorf("agenda: move in %s: %w", j.Lane, err)
 	}
 	if lane != nil && lane.floor() != nil && j.Due.Before(lane.Wake) {

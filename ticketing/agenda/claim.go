@@ -71,11 +71,11 @@ func (a *Agenda) claim(tx store.Tx, lane string, n int, lease time.Duration) ([]
 		}
 		until := whole(tx.Now().Add(lease))
 		for i := range jobs {
-			j := &jobs[i]
+			j, old := &jobs[i], jobs[i]
 			j.Attempts++
 			j.Lease = last - uint64(len(jobs)-1-i)
 			j.Until = until
-			if err := a.jobs.Put(tx, j); err != nil {
+			if err := a.jobs.Replace(tx, &old, j); err != nil {
 				return nil, err
 			}
 		}

@@ -157,12 +157,12 @@ func (a *Agenda) saveLane(tx store.Tx, old, next *laneRow) error {
 		if old == nil {
 			return nil
 		}
-		return a.lanes.Delete(tx, laneKey(next.Name))
+		return a.lanes.Remove(tx, old)
 	}
 	if old != nil && old.same(next) {
 		return nil
 	}
-	if err := a.lanes.Put(tx, next); err != nil {
+	if err := a.lanes.Replace(tx, old, next); err != nil {
 		return fmt.Errorf("agenda: lane %s: %w", next.Name, err)
 	}
 	if !next.Empty && (old == nil || old.Empty || next.Wake.Before(old.Wake)) {

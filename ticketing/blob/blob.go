@@ -172,21 +172,18 @@ func (s *Store) linkChunks(tx store.Tx, ref Ref, id store.Key) error {
 	return s.putRow(tx, &row{SHA256: ref.SHA256, Size: ref.Size, Chunk: chunkSize, ID: id})
 }
 
-// lockRow returns the row of ref, or holds its place for the transaction. A
-// row never changes, so one that is there needs no lock.
+// lockRow returns the row of ref, or nil, and holds its place for the
+// transaction.
 func (s *Store) lockRow(tx store.Tx, ref Ref) (*row, error) {
-	b, err := s.blobs.Find(tx, rowKey(ref.SHA256))
-	if err != nil || b != nil {
-		return b, err
-	}
 	if err := s.blobs.Lock(tx, rowKey(ref.SHA256)); err != nil {
 		return nil, err
 	}
 	return s.blobs.Find(tx, rowKey(ref.SHA256))
 }
 
+// putRow stores the row whose place lockRow held.
 func (s *Store) putRow(tx store.Tx, b *row) error {
-	if err := s.blobs.Put(tx, b); err != nil {
+	if err := s.blobs.Insert(tx, b); err != nil {
 		return fmt.Errorf("blob: link content: %w", err)
 	}
 	return nil
