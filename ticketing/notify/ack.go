@@ -98,6 +98,19 @@ type limit struct {
 	token       time.Duration // what one acknowledgement costs
 }
 
+// next is when the bucket is full again if nothing is taken from it.
+func (l limit) next(row *ackRow, now time.Time) time.Time {
+	if row.Full.Before(now) {
+		return now
+	}
+	return row.Full
+}
+
+// refuses reports whether the bucket is empty.
+func (l limit) refuses(row *ackRow, now time.Time) bool {
+	return l.next(row, now).Sub(now) > time.Duration(l.burst-1)*l.token
+}
+
 func (n *Notifier) limitsFor(to string) []limit {
 	address := message.Fold(to)
 	return []limit{
@@ -116,14 +129,10 @@ func (n *Notifier) takeAck(tx store.Tx, to string) (*refusal, error) {
 		if err != nil {
 			return nil, err
 		}
-		next := row.Full
-		if next.Before(tx.Now()) {
-			next = tx.Now()
-		}
-		if next.Sub(tx.Now()) > time.Duration(l.burst-1)*l.token {
+		if l.refuses(row, tx.Now()) {
 			return n.refuse(tx, l, row)
 		}
-		row.Full = next.Add(l.token)
+		row.Full = l.next(row, tx.Now()).Add(l.token)
 		rows = append(rows, row)
 	}
 	for _, row := range rows {

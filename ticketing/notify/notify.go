@@ -62,12 +62,13 @@ type Options struct {
 }
 
 const (
-	claimSize  = 16              // notices per claim
-	claimLease = 5 * time.Minute // longer than composing claimSize mails with files takes
-	tellers    = 4               // tickets told at once, so that their transactions share a sync
+	claimSize  = 64               // notices per claim
+	claimLease = 15 * time.Minute // longer than composing claimSize mails with files takes
+	tellers    = 4                // tickets told at once, so that their transactions share a sync
 	retryMin   = time.Second
 	retryMax   = 10 * time.Minute
-	idleMax    = time.Minute // look at least this often, should a wake-up be lost
+	idleMax    = time.Minute           // look at least this often, should a wake-up be lost
+	breath     = 25 * time.Millisecond // between two claims, so that under load one claim takes many notices
 )
 
 // Notifier tells notices.
@@ -124,18 +125,26 @@ func (n *Notifier) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			n.o.Log.Error("notices: cannot read the agenda", "err", err)
 		}
-		if worked > 0 && err == nil {
-			continue
+		switch {
+		case worked == claimSize && err == nil:
+		case worked > 0 && err == nil:
+			wait(ctx, nil, breath)
+		default:
+			wait(ctx, kick, min(max(next, 10*time.Millisecond), idleMax))
 		}
-		timer := time.NewTimer(min(max(next, 10*time.Millisecond), idleMax))
-		select {
-		case <-ctx.Done():
-		case <-kick:
-		case <-timer.C:
-		}
-		timer.Stop()
 	}
 	return nil
+}
+
+// wait returns after d, or earlier if ctx ends or a wake-up comes.
+func wait(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-timer.C:
+	}
 }
 
 // Step claims and tells what is due now. It returns how many notices it
@@ -147,6 +156,10 @@ func (n *Notifier) Step(ctx context.Context) (worked int, next time.Duration, er
 	}
 	if len(jobs) == 0 {
 		return 0, n.untilNext(ctx), nil
+	}
+	claimed := len(jobs)
+	if jobs = n.hush(ctx, jobs); len(jobs) == 0 {
+		return claimed, 0, nil
 	}
 	line := make(chan []agenda.Job)
 	var wg sync.WaitGroup
@@ -162,7 +175,7 @@ func (n *Notifier) Step(ctx context.Context) (worked int, next time.Duration, er
 	}
 	close(line)
 	wg.Wait()
-	return len(jobs), 0, nil
+	return claimed, 0, nil
 }
 
 // byTicket keeps the notices of one ticket together and in order: a later mail

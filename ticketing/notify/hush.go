@@ -1,0 +1,93 @@
+package notify
+
+import (
+	"context"
+	"errors"
+
+	"ticketgate/ticketing"
+	"ticketgate/ticketing/agenda"
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
+)
+
+// hush ends, in one transaction, those of a claim's notices of which nothing
+// but an acknowledgement could come, to an address that had one today, and
+// returns the others. Under a flood of mail from one address these are nearly
+// all, and a flood must not cost a look at each of its mails. After an error
+// all are returned: whoever tells them meets it again.
+func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
+	var loud []agenda.Job
+	var acks, hushed []ackOnly
+	for _, job := range jobs {
+		if notice, err := readNotice(job); err == nil && onlyAck(&notice) {
+			acks = append(acks, ackOnly{job, notice})
+		} else {
+			loud = append(loud, job)
+		}
+	}
+	if len(acks) == 0 {
+		return loud
+	}
+	var open []agenda.Job
+	err := n.o.DB.Update(ctx, func(tx store.Tx) error {
+		open, hushed = nil, hushed[:0]
+		had := map[string]bool{}
+		for _, a := range acks {
+			refused, err := n.hadAck(tx, a.notice.Audience[0].Address, had)
+			if err != nil {
+				return err
+			}
+			if !refused {
+				open = append(open, a.job)
+				continue
+			}
+			switch err := n.o.Agenda.Done(tx, a.job); {
+			case errors.Is(err, agenda.ErrLost): // somebody else's now
+			case err != nil:
+				return err
+			default:
+				hushed = append(hushed, a)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		n.o.Log.Error("notices not ended together, will try each", "notices", len(acks), "err", err)
+		return jobs
+	}
+	for _, a := range hushed {
+		n.account(a.notice, 0, 0, nil, []refusal{{scope: scopeAddress}})
+	}
+	return append(open, loud...)
+}
+
+type ackOnly struct {
+	job    agenda.Job
+	notice ticketing.Notice
+}
+
+// onlyAck reports whether a notice concerns nobody but the customer who caused
+// it by opening a ticket.
+func onlyAck(n *ticketing.Notice) bool {
+	if n.Event != "ticket_created" || len(n.Audience) != 1 {
+		return false
+	}
+	r := n.Audience[0]
+	return r.Agent == "" && r.Role == "requester" && n.Actor.Address != "" && message.Fold(r.Address) == message.Fold(n.Actor.Address)
+}
+
+// hadAck reports whether an address had its acknowledgement today, and
+// remembers in known what it looked up.
+func (n *Notifier) hadAck(tx store.Tx, to string, known map[string]bool) (bool, error) {
+	l := n.limitsFor(to)[0]
+	had, ok := known[l.name]
+	if ok {
+		return had, nil
+	}
+	row, err := n.ackRow(tx, l)
+	if err != nil {
+		return false, err
+	}
+	known[l.name] = l.refuses(row, tx.Now())
+	return known[l.name], nil
+}
