@@ -35,7 +35,7 @@ const (
 func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
 	t.Mails++
 	w.touch(t)
-	if len(n.Audience) == 0 {
+	if len(n.Audience) == 0 || w.d.unheard(&n, t) {
 		return t.Mails, nil
 	}
 	n.Ticket, n.Queue, n.Mail, n.At = t.Number, t.Queue, t.Mails, w.now
@@ -60,6 +60,18 @@ func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
 		w.jobs = append(w.jobs, agenda.Job{Lane: NoticeLane, Key: n.ID, Payload: payload})
 	}
 	return n.Mail, nil
+}
+
+// unheard reports whether nobody can come to hear of a notice: its only
+// audience is the customer who caused it, and he cannot be acknowledged. Notify
+// decides the same; this saves writing down what it would throw away.
+func (d *Desk) unheard(n *Notice, t *ticketRow) bool {
+	if len(n.Audience) != 1 || n.Audience[0].Agent != "" || n.Actor.Address == "" ||
+		message.Fold(n.Audience[0].Address) != message.Fold(n.Actor.Address) {
+		return false
+	}
+	q := d.queues[t.Queue]
+	return n.Event != eventCreated || n.NoAck || n.Automatic != "" || n.Trust == "T0" && !n.KnownContact || q != nil && !q.AutoAck
 }
 
 func split(list []Recipient) (head, rest []Recipient) {
