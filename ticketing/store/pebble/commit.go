@@ -90,6 +90,9 @@ func (db *DB) turn(fn func(store.Tx) error) (hints []func(), seq uint64, err err
 	if err := fn(t); err != nil {
 		return nil, 0, err
 	}
+	if err := t.writeCounters(); err != nil {
+		return nil, 0, err
+	}
 	if t.batch.Empty() {
 		return t.hints, db.applied.Load(), nil
 	}
@@ -98,6 +101,9 @@ func (db *DB) turn(fn func(store.Tx) error) (hints []func(), seq uint64, err err
 		return nil, 0, err
 	}
 	inEngine = false
+	for _, c := range t.counted {
+		db.keepCounter(c.name, c.value)
+	}
 	return t.hints, db.applied.Add(1), nil
 }
 

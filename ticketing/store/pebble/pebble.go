@@ -105,11 +105,14 @@ type DB struct {
 
 	life   gate
 	writer chan struct{} // holds the token of the running writer
-	apply  chan *pebble.Batch
-	done   chan struct{} // answers apply
-	group  group         // who waits for the next sync
-	stop   chan struct{} // ends the engine goroutines
-	ended  chan struct{} // closed by them: syncer
+	// counters are counters as they are in the store; whose turn it is to write
+	// owns them.
+	counters map[string]uint64
+	apply    chan *pebble.Batch
+	done     chan struct{} // answers apply
+	group    group         // who waits for the next sync
+	stop     chan struct{} // ends the engine goroutines
+	ended    chan struct{} // closed by them: syncer
 
 	applied  atomic.Uint64 // changes in the log
 	synced   atomic.Uint64 // of these, known to be on disk
@@ -134,15 +137,16 @@ func Open(dir string, o Options) (*DB, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{
-		now:    o.Now,
-		log:    o.Log,
-		reg:    o.Registerer,
-		writer: make(chan struct{}, 1),
-		apply:  make(chan *pebble.Batch),
-		done:   make(chan struct{}),
-		stop:   make(chan struct{}),
-		ended:  make(chan struct{}),
-		failed: make(chan struct{}),
+		now:      o.Now,
+		log:      o.Log,
+		reg:      o.Registerer,
+		writer:   make(chan struct{}, 1),
+		counters: map[string]uint64{},
+		apply:    make(chan *pebble.Batch),
+		done:     make(chan struct{}),
+		stop:     make(chan struct{}),
+		ended:    make(chan struct{}),
+		failed:   make(chan struct{}),
 	}
 	db.group.wake = make(chan struct{}, 1)
 	db.flush.limit = o.StallLimit

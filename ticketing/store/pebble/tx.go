@@ -114,8 +114,16 @@ func (r *reader) iterate(lower, upper []byte) (*pebble.Iterator, error) {
 // look there first.
 type tx struct {
 	reader
-	batch *pebble.Batch
-	hints []func()
+	batch   *pebble.Batch
+	hints   []func()
+	counted []counted
+}
+
+// counted is a counter that the transaction has changed. Its value joins the
+// batch at the end, however often it changed.
+type counted struct {
+	name  string
+	value uint64
 }
 
 // Lock has nothing to do: one writer runs at a time.
@@ -224,18 +232,72 @@ func (t *tx) Delete(s *store.Schema, key store.Key, drop []store.IndexEntry) err
 	return t.batch.Delete(t.key, nil)
 }
 
+// Counter reads what the transaction has counted, then what the writers before
+// it have: the counters of a busy store are few, and each change reads some.
+func (t *tx) Counter(name store.Key) (uint64, error) {
+	if t.over {
+		return 0, errOver
+	}
+	for i := range t.counted {
+		if t.counted[i].name == string(name) {
+			return t.counted[i].value, nil
+		}
+	}
+	if n, ok := t.db.counters[string(name)]; ok {
+		return n, nil
+	}
+	n, err := t.reader.Counter(name)
+	if err == nil {
+		t.db.keepCounter(string(name), n)
+	}
+	return n, err
+}
+
 func (t *tx) Count(name store.Key, delta uint64) (uint64, error) {
 	n, err := t.Counter(name)
 	if err != nil {
 		return 0, err
 	}
-	if err := t.room(0); err != nil {
+	if err := t.room(len(t.counted) * counterRoom); err != nil {
 		return 0, err
 	}
+	n += delta
+	for i := range t.counted {
+		if t.counted[i].name == string(name) {
+			t.counted[i].value = n
+			return n, nil
+		}
+	}
+	t.counted = append(t.counted, counted{string(name), n})
+	return n, nil
+}
+
+// counterRoom is what a counter takes of a batch, roughly.
+const counterRoom = 64
+
+// writeCounters puts the counted into the batch.
+func (t *tx) writeCounters() error {
 	var value [8]byte
-	binary.BigEndian.PutUint64(value[:], n+delta)
-	t.key = appendCounterKey(t.key[:0], name)
-	return n + delta, t.batch.Set(t.key, value[:], nil)
+	for _, c := range t.counted {
+		t.key = appendCounterKey(t.key[:0], store.Key(c.name))
+		binary.BigEndian.PutUint64(value[:], c.value)
+		if err := t.batch.Set(t.key, value[:], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxCounters is how many counters are kept in memory.
+const maxCounters = 4096
+
+// keepCounter remembers a counter as it is in the store. Must hold the writer's
+// turn.
+func (db *DB) keepCounter(name string, n uint64) {
+	if len(db.counters) >= maxCounters {
+		clear(db.counters)
+	}
+	db.counters[name] = n
 }
 
 func (t *tx) PutChunk(id store.Key, n uint32, data []byte) error {
