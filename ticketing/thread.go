@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"ticketgate/ticketing/message"
-	"ticketgate/ticketing/store"
 )
 
 // place says where a mail belongs in one queue.
@@ -182,7 +181,7 @@ func (w *work) bySignedID(in *incoming, u *unit) (*place, error) {
 func (w *work) byForeignID(in *incoming, u *unit) (*place, error) {
 	var others []placeLink
 	look := func(id, where string) (*place, error) {
-		row, err := w.d.references.Find(w.tx, store.Key{}.Str(u.queue.Name).Str(idKey(id)))
+		row, err := w.reference(u.queue.Name, id)
 		if err != nil || row == nil {
 			return nil, err
 		}

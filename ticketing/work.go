@@ -17,22 +17,22 @@ import (
 // written once, at the end, followed by what the change owes and by the hot
 // counters. A closure that runs again starts with a new work.
 type work struct {
-	d       *Desk
-	tx      store.Tx
-	now     time.Time
-	held    map[uint64]*holding
-	order   []uint64
-	entries []journal.Entry
-	jobs    []agenda.Job
-	tally   tally
+	d        *Desk
+	tx       store.Tx
+	now      time.Time
+	held     map[uint64]*holding
+	referred map[refKey]*referenceRow
+	order    []uint64
+	entries  []journal.Entry
+	jobs     []agenda.Job
+	tally    tally
 }
 
 // holding is a ticket in hand.
 type holding struct {
-	row           *ticketRow
-	fresh         bool
-	changed       bool
-	queue, status string // as stored
+	row     *ticketRow
+	stored  *ticketRow // a copy of the row as it was read; nil if it is fresh
+	changed bool
 }
 
 // tally is what the metrics learn once the transaction is durable.
@@ -48,7 +48,7 @@ type tally struct {
 type labels2 struct{ a, b string }
 
 func (d *Desk) begin(tx store.Tx) *work {
-	return &work{d: d, tx: tx, now: tx.Now(), held: map[uint64]*holding{}}
+	return &work{d: d, tx: tx, now: tx.Now(), held: map[uint64]*holding{}, referred: map[refKey]*referenceRow{}}
 }
 
 // ticket returns a ticket for change, nil if there is none.
@@ -63,7 +63,8 @@ func (w *work) ticket(number uint64) (*ticketRow, error) {
 	if err != nil || row == nil {
 		return nil, err
 	}
-	w.held[number] = &holding{row: row, queue: row.Queue, status: row.Status}
+	stored := *row
+	w.held[number] = &holding{row: row, stored: &stored}
 	w.order = append(w.order, number)
 	return row, nil
 }
@@ -90,7 +91,7 @@ func (w *work) newTicket(q *queue, subject string) (*ticketRow, error) {
 		Number: firstTicket - 1 + n, Queue: q.Name, Subject: subject, Status: "new", Priority: "normal",
 		CreatedAt: w.now, UpdatedAt: w.now,
 	}}
-	w.held[t.Number] = &holding{row: t, fresh: true}
+	w.held[t.Number] = &holding{row: t}
 	w.order = append(w.order, t.Number)
 	w.touch(t)
 	return t, nil
@@ -163,7 +164,7 @@ func (w *work) addMessage(t *ticketRow, m *Message) error {
 	w.touch(t)
 	m.Ticket, m.Seq = t.Number, t.MessageCount
 	w.tally.messages = append(w.tally.messages, labels2{t.Queue, m.Kind})
-	return w.d.messages.Put(w.tx, m)
+	return w.d.messages.Insert(w.tx, m) // its number was counted under the ticket's lock
 }
 
 // contact remembers a person; known tells whether mail from him was stored
@@ -219,7 +220,7 @@ func (a Actor) label() string {
 func (w *work) finish() error {
 	for _, number := range w.order {
 		if h := w.held[number]; h.changed {
-			if err := w.d.tickets.Put(w.tx, h.row); err != nil {
+			if err := w.d.tickets.Replace(w.tx, h.stored, h.row); err != nil {
 				return err
 			}
 		}
@@ -250,11 +251,11 @@ func (w *work) countStock() error {
 	moved := map[labels2]int{}
 	for _, number := range w.order {
 		h := w.held[number]
-		if !h.changed || !h.fresh && h.queue == h.row.Queue && h.status == h.row.Status {
+		if !h.changed || h.stored != nil && h.stored.Queue == h.row.Queue && h.stored.Status == h.row.Status {
 			continue
 		}
-		if !h.fresh {
-			moved[labels2{h.queue, h.status}]--
+		if h.stored != nil {
+			moved[labels2{h.stored.Queue, h.stored.Status}]--
 		}
 		moved[labels2{h.row.Queue, h.row.Status}]++
 	}
