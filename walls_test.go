@@ -46,8 +46,10 @@ var walls = []wall{
 		"a door opens no transaction and knows no outbound queue"},
 	{"gateway/login", []string{"ticketing", "ticketing/store"},
 		"people and tokens are rows of their own; login stores them through the port"},
-	{"cmd", []string{"config", "gateway/...", "delivery/...", "ticketing", "ticketing/..."},
+	{"cmd", []string{"config", "resolver", "gateway/...", "delivery/...", "ticketing", "ticketing/..."},
 		"cmd introduces everybody to everybody"},
+	{"resolver", nil,
+		"DNS answers serve the doors and the couriers alike; both declare the few methods they ask"},
 	{"test", nil, "starting real mail servers for tests needs nothing of ours"},
 }
 
