@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"slices"
 
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/message"
@@ -169,6 +170,28 @@ func (h *header) checkFrom() error {
 	for _, a := range list[min(1, len(list)):] {
 		if a.Domain() != list[0].Domain() {
 			return &ticketing.Error{Kind: ticketing.Invalid, Text: "message has a From field naming several domains", Err: ErrSender}
+		}
+	}
+	return nil
+}
+
+// checkSenders refuses a mail from anybody but the addresses given; none given
+// allows all.
+func (h *header) checkSenders(own []string) error {
+	if len(own) == 0 {
+		return nil
+	}
+	foreign := &ticketing.Error{Kind: ticketing.Refused, Text: "the From field names another address than your own", Err: ErrForeign}
+	if len(h.froms) != 1 {
+		return foreign
+	}
+	list, _ := message.ParseAddressList(string(h.froms[0]), maxFrom+1)
+	if len(list) == 0 || len(list) > maxFrom {
+		return foreign
+	}
+	for _, a := range list {
+		if !slices.ContainsFunc(own, func(o string) bool { return message.Fold(o) == message.Fold(a.Addr) }) {
+			return foreign
 		}
 	}
 	return nil

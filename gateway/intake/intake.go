@@ -61,9 +61,10 @@ type Options struct {
 
 // Errors that a door may tell apart from others of their Kind.
 var (
-	ErrLoop   = errors.New("intake: too many Received fields")
-	ErrSender = errors.New("intake: ambiguous From")
-	ErrHeader = errors.New("intake: header section too large")
+	ErrLoop    = errors.New("intake: too many Received fields")
+	ErrSender  = errors.New("intake: ambiguous From")
+	ErrForeign = errors.New("intake: From is not the authenticated sender's")
+	ErrHeader  = errors.New("intake: header section too large")
 )
 
 // Intake takes mail in. Safe for concurrent use.
@@ -131,11 +132,12 @@ type Envelope struct {
 	NoFrom     bool     // the door knows no envelope sender: the From field stands in for it
 	Recipients []string // each accepted by Route
 	RemoteIP   netip.Addr
-	HELO       string // as the client said it
-	ESMTP      bool   // it said EHLO
-	TLS        *TLS   // nil = plaintext
-	User       string // authenticated agent
-	Trace      string // the door's id of this transfer, for Received and logs
+	HELO       string   // as the client said it
+	ESMTP      bool     // it said EHLO
+	TLS        *TLS     // nil = plaintext
+	User       string   // authenticated agent
+	Senders    []string // if not empty, who From may name (Refused, wrapping ErrForeign)
+	Trace      string   // the door's id of this transfer, for Received and logs
 }
 
 // TLS names what protected the transfer.
@@ -164,6 +166,10 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 	w := in.o.Blobs.Create(ctx)
 	sealed, head, err := in.store(w, r, env.From == "" && !env.NoFrom)
 	if err != nil {
+		w.Discard()
+		return nil, err
+	}
+	if err := head.checkSenders(env.Senders); err != nil {
 		w.Discard()
 		return nil, err
 	}

@@ -168,12 +168,12 @@ func TestResetDuringChunks(t *testing.T) {
 // TestConnectionLimits fills the house.
 func TestConnectionLimits(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	l := Limits{Total: 100, PerIP: 3, PerNet: 5, PerIPRate: 10, PerNetRate: 12, Unlimited: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	l := Limits{Total: 100, PerIP: 3, PerNet: 5, PerWide: 7, PerIPRate: 10, PerNetRate: 12, PerWideRate: 13, Unlimited: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	c := newLimiter(&l, func() time.Time { return now })
 	ip := netip.MustParseAddr
 	enter := func(peer string, want bool) {
 		t.Helper()
-		if why := c.enter(ip(peer)); (why == "") != want {
+		if why := c.enter(ip(peer), l.unlimited(ip(peer))); (why == "") != want {
 			t.Errorf("%s: %q", peer, why)
 		}
 	}
@@ -185,11 +185,15 @@ func TestConnectionLimits(t *testing.T) {
 	enter("192.0.2.2", true)
 	enter("192.0.2.3", false) // the net is full
 	enter("198.51.100.1", true)
-	c.leave(ip("192.0.2.1"))
+	leave := func(peer string) { c.leave(ip(peer), l.unlimited(ip(peer))) }
+	leave("192.0.2.1")
 	enter("192.0.2.3", true)
-	for range 5 { // one net, many addresses of IPv6
-		enter("2001:db8::1", c.ip[ip("2001:db8::1")] < 3)
-		enter(fmt.Sprintf("2001:db8::1:%d", c.open), c.net[netip.MustParsePrefix("2001:db8::/64")] < 5)
+	enter("192.0.3.1", true)
+	enter("192.0.4.1", true)
+	enter("192.0.5.1", false) // the wider net is full
+	for range 5 {             // one net, many addresses of IPv6
+		enter("2001:db8::1", c.nets[netip.MustParsePrefix("2001:db8::1/128")] < 3)
+		enter(fmt.Sprintf("2001:db8::1:%d", c.open), c.nets[netip.MustParsePrefix("2001:db8::/64")] < 5)
 	}
 	for c.open < 100 {
 		enter("127.0.0.1", true)
@@ -197,23 +201,23 @@ func TestConnectionLimits(t *testing.T) {
 	enter("127.0.0.1", false)
 	enter("203.0.113.1", false)
 	for range 50 {
-		c.leave(ip("127.0.0.1"))
+		leave("127.0.0.1")
 	}
 	// The rate counts what came, not what stayed.
-	c.leave(ip("198.51.100.1"))
+	leave("198.51.100.1")
 	for range 9 {
 		enter("198.51.100.1", true)
-		c.leave(ip("198.51.100.1"))
+		leave("198.51.100.1")
 	}
 	enter("198.51.100.1", false)
 	for range 2 {
 		enter("198.51.100.2", true)
-		c.leave(ip("198.51.100.2"))
+		leave("198.51.100.2")
 	}
 	enter("198.51.100.3", false)
 	now = now.Add(time.Minute)
 	enter("198.51.100.1", true)
-	c.leave(ip("198.51.100.1"))
+	leave("198.51.100.1")
 }
 
 // TestLimiterForgets: nothing is remembered of those who left.
@@ -222,13 +226,13 @@ func TestLimiterForgets(t *testing.T) {
 	c := newLimiter(&l, func() time.Time { return time.Unix(1e9, 0) })
 	for i := range 1000 {
 		peer := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
-		if why := c.enter(peer); why != "" {
+		if why := c.enter(peer, false); why != "" {
 			t.Fatal(why)
 		}
-		c.leave(peer)
+		c.leave(peer, false)
 	}
-	if c.open != 0 || len(c.ip) != 0 || len(c.net) != 0 {
-		t.Errorf("%d open, %d addresses, %d nets", c.open, len(c.ip), len(c.net))
+	if c.open != 0 || len(c.nets) != 0 {
+		t.Errorf("%d open, %d nets", c.open, len(c.nets))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -27,11 +28,13 @@ import (
 //	TLS          the client begins its handshake
 //	WAIT 61s     time passes
 //	SHUTDOWN     the server is told to go down
+//	TOOK 2s      that much time has passed since the last TOOK, or the beginning
 //	RELEASE      the desk finishes what it received for slow@
 //	= mails 2    what the desk has: mails, from, rcpts, raw (a Go string), helo,
-//	             tls, header (a pattern)
+//	             tls, header (a pattern), source, user, peer
 //	= log text   the log has the text; = nolog text
-//	option …     before all else: tls, size 1000, peer 192.0.2.7, full, pregreet 200ms
+//	option …     before all else: tls, size 1000, peer 192.0.2.7, full, pregreet 200ms,
+//	             listener lmtp, domain help.example, proxy 10.0.0.0/8, deny 192.0.2.0/24
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) < 10 {
@@ -70,6 +73,7 @@ type play struct {
 	seen  []string // lines of the reply not yet matched
 	want  []string // of S-
 	down  chan error
+	mark  time.Time // of the last TOOK
 }
 
 func (p *play) do(line string) bool {
@@ -84,6 +88,7 @@ func (p *play) do(line string) bool {
 	if p.house == nil {
 		p.house = newHouse(p.t, p.set)
 		p.c = p.house.dial(p.peer)
+		p.mark = time.Now()
 	}
 	if word != "C:" && word != "C>" {
 		p.flush()
@@ -112,6 +117,11 @@ func (p *play) do(line string) bool {
 			p.t.Fatal(p.at, err)
 		}
 		time.Sleep(d)
+	case "TOOK":
+		if took := time.Since(p.mark).String(); took != rest {
+			p.t.Errorf("%s: %s have passed, not %s", p.at, took, rest)
+		}
+		p.mark = time.Now()
 	case "SHUTDOWN":
 		p.down = make(chan error, 1)
 		go func() { p.down <- p.house.server.Shutdown(context.Background()) }()
@@ -149,6 +159,14 @@ func (p *play) option(text string) {
 			p.t.Fatal(p.at, err)
 		}
 		p.set.limits.PreGreet = d
+	case "listener":
+		p.set.kind = arg
+	case "domain":
+		p.set.domains = append(p.set.domains, arg)
+	case "proxy":
+		p.set.proxies = append(p.set.proxies, netip.MustParsePrefix(arg))
+	case "deny":
+		p.set.limits.Deny = append(p.set.limits.Deny, netip.MustParsePrefix(arg))
 	default:
 		p.t.Fatalf("%s: what is option %q?", p.at, text)
 	}
@@ -232,6 +250,12 @@ func (p *play) check(text string) bool {
 		got = m.HELO
 	case "tls":
 		got = strconv.FormatBool(m.TLS)
+	case "source":
+		got = m.Source
+	case "user":
+		got = m.User
+	case "peer":
+		got = m.RemoteIP.String()
 	case "raw":
 		got, want = string(m.raw), p.unquote(want)
 	case "header":

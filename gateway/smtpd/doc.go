@@ -1,10 +1,16 @@
-// Package smtpd speaks SMTP to whoever connects: mail exchangers today, with
-// room for submission and LMTP listeners beside them. It promises that
+// Package smtpd speaks SMTP to whoever connects: mail exchangers, agents' mail
+// programs (submission, in TLS from the first octet or after STARTTLS) and mail
+// servers of our own (LMTP). It promises that
 //
 //   - 250 after the final dot means that the mail is durable and ticketed; the
 //     reply ends with the receipt's id;
 //   - a recipient is accepted only if it leads somewhere (550 5.1.1 otherwise),
 //     so no bounce has to be sent later;
+//   - nothing is relayed: whoever asks and however the address is written, mail
+//     goes to our own queues or nowhere (550 5.7.1 for other domains);
+//   - an agent's mail comes from the agent: after AUTH, from his own addresses
+//     in the envelope and in From, and guessing a login costs time, the session
+//     and then the network's right to try;
 //   - any trouble of our own is a 4xx reply, never a 5xx, and no error text of
 //     ours reaches the peer: it gets calm words, the log gets the story;
 //   - octets of a message are never executed as commands, whatever line ends,

@@ -19,12 +19,12 @@ import (
 // read error can never turn the rest of a message into commands.
 type guard struct {
 	net.Conn
-	srv      *Server
-	listener string // kind, for metrics
-	peer     netip.Addr
-	closed   sync.Once
-	onClose  func()
-	trace    string // id of this connection in logs
+	srv     *Server
+	kind    kind
+	peer    netip.Addr
+	closed  sync.Once
+	onClose func()
+	trace   string // id of this connection in logs
 
 	mu       sync.Mutex
 	tap      *tap
@@ -41,6 +41,7 @@ type guard struct {
 
 	phase    phase
 	since    time.Time // when the phase began
+	heard    time.Time // when octets last came
 	received int64     // octets read in the phase
 	budget   int64     // octets that may still be read before the next mail
 	deadline time.Time // set on the connection
@@ -57,9 +58,11 @@ const (
 	storing          // it is complete; 250 is owed or an error is
 )
 
-func newGuard(s *Server, c net.Conn, peer netip.Addr, listener string, onClose func()) *guard {
-	g := &guard{Conn: c, srv: s, listener: listener, peer: peer, onClose: onClose, tap: newTap(&s.o.Limits), trace: s.id()}
+func newGuard(s *Server, c net.Conn, peer netip.Addr, k kind) *guard {
+	g := &guard{Conn: c, srv: s, kind: k, peer: peer, tap: newTap(k.limits), trace: s.id()}
+	g.tap.lmtp = k.name == LMTP
 	g.since = s.o.Now()
+	g.heard = g.since
 	g.refill()
 	return g
 }
@@ -128,7 +131,7 @@ func (g *guard) whole() bool {
 
 // limit returns the time by which the next octets must come. Must hold mu.
 func (g *guard) limit(now time.Time) time.Time {
-	l := &g.srv.o.Limits
+	l := g.kind.limits
 	by := now.Add(l.Idle)
 	switch {
 	case g.tap.state == inDoubt:
@@ -140,6 +143,8 @@ func (g *guard) limit(now time.Time) time.Time {
 		// The rest of something refused: it is only read so that the peer stays
 		// in step.
 		by = now.Add(min(l.Idle, l.Discard))
+	case g.srv.limiter.stressed():
+		return now.Add(min(l.Idle, l.StressIdle))
 	default:
 		return by
 	}
@@ -190,6 +195,9 @@ func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 
 	g.mu.Lock()
+	if n > 0 {
+		g.heard = g.srv.o.Now()
+	}
 	g.received += int64(n)
 	g.budget -= int64(n)
 	over, leaving := g.budget < 0, g.draining && g.ending()
@@ -300,7 +308,7 @@ func (g *guard) Write(p []byte) (int, error) {
 		// plaintext.
 		g.dead, g.reason = true, "tls_failed"
 		g.mu.Unlock()
-		g.srv.metrics.connection(g.listener, "tls_failed")
+		g.srv.metrics.connection(g.kind.name, "tls_failed")
 		return len(p), nil
 	}
 	g.out = append(g.out, p...)
@@ -319,7 +327,7 @@ func (g *guard) flush() error {
 	if len(g.out) == 0 || g.dead {
 		return nil
 	}
-	by := g.srv.o.Now().Add(g.srv.o.Limits.Idle)
+	by := g.srv.o.Now().Add(g.kind.limits.Idle)
 	if by.Sub(g.sendBy) >= slack {
 		if err := g.Conn.SetWriteDeadline(by); err == nil {
 			g.sendBy = by
@@ -347,6 +355,7 @@ func (w tapped) Write(p []byte) (int, error) {
 	var v verdict
 	if g.writing && isReply(p) {
 		secure := g.tap.tls
+		g.tap.strict = g.srv.limiter.stressed()
 		v = g.tap.output(p)
 		if g.tap.tls && !secure {
 			g.begin(handshake)
@@ -389,6 +398,27 @@ func (g *guard) poke(cut bool) {
 		past := time.Unix(1, 0)
 		g.deadline = past
 		g.Conn.SetReadDeadline(past)
+	}
+}
+
+// hurry shortens the patience with a peer that is silent between commands.
+func (g *guard) hurry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	by := g.heard.Add(g.kind.limits.StressIdle)
+	if g.dead || g.phase != commanding || g.tap.content() || g.deadline.IsZero() || !by.Before(g.deadline) {
+		return
+	}
+	g.deadline = by
+	g.Conn.SetReadDeadline(by)
+}
+
+// failed ends a session without a word.
+func (g *guard) failed(reason string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.dead || g.reason == "lost" {
+		g.dead, g.reason = true, reason
 	}
 }
 

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,6 +17,7 @@ import (
 	"math/big"
 	mrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -111,6 +113,23 @@ func (d *desk) all() []mail {
 	return append([]mail(nil), d.mails...)
 }
 
+// accounts knows otto, whose secret is "secret"; some users mean trouble.
+type accounts struct{}
+
+func (accounts) Authenticate(_ context.Context, user, secret string) (*Account, error) {
+	switch {
+	case user == "otto" && secret == "secret":
+		return &Account{User: "otto", Addresses: []string{"otto@help.example", "o@bücher.example"}}, nil
+	case user == "dbdown":
+		return nil, errors.New("secret story")
+	case user == "panic":
+		panic("authenticate")
+	case user == "nobody":
+		return nil, nil
+	}
+	return nil, fmt.Errorf("wrapped: %w", ErrCredentials)
+}
+
 // house is a server with its desk, on a listener without a network.
 type house struct {
 	t      testing.TB
@@ -128,6 +147,9 @@ type setting struct {
 	tls     *tls.Config
 	space   func() error
 	blobs   *blob.Store // see newBlobs
+	kind    string      // MX if empty
+	domains []string
+	proxies []netip.Prefix
 }
 
 // newBlobs returns a blob store for a test. Inside a bubble it can be used from
@@ -150,11 +172,12 @@ func newHouse(t testing.TB, o setting) *house {
 		t.Fatal(err)
 	}
 	h.server, err = New(Options{Hostname: "mail.help.example", Intake: in, TLS: o.tls, Limits: o.limits, Now: time.Now,
+		Auth: accounts{}, Domains: o.domains, Proxies: o.proxies,
 		Random: mrand.NewChaCha8([32]byte{1}), Registerer: h.reg, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { h.served <- h.server.Serve(h.door, MX) }()
+	go func() { h.served <- h.server.Serve(h.door, cmp.Or(o.kind, MX)) }()
 	return h
 }
 

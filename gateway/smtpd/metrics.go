@@ -16,17 +16,19 @@ type metrics struct {
 	rejections  *prometheus.CounterVec
 	commands    *prometheus.HistogramVec
 	tlsSessions *prometheus.CounterVec
+	logins      *prometheus.CounterVec
 	panics      prometheus.Counter
 }
 
 // The words of the labels. What is not among them is counted as the last one,
 // so that no peer can make a label grow.
 var (
-	listenerNames = [...]string{MX, "submission", "lmtp"}
+	listenerNames = [...]string{MX, Submission, Submissions, LMTP}
 	connResults   = [...]string{"accepted", "limited", "tls_failed"}
 	mailResults   = [...]string{"accepted", "rejected", "tempfailed"}
 	reasons       = [...]string{"unknown_recipient", "recipients", "address", "size", "malformed", "loop", "policy", "rate",
-		"early_talker", "protocol", "timeout", "no_space", "busy", "internal"}
+		"early_talker", "protocol", "auth", "relay", "timeout", "no_space", "busy", "internal"}
+	loginResults = [...]string{"ok", "failed", "blocked"}
 	commandNames = [...]string{"mail", "rcpt", "data"}
 	codeClasses  = [...]string{"2xx", "4xx", "5xx"}
 	tlsVersions  = [...]string{"TLS1.2", "TLS1.3", "other"}
@@ -48,6 +50,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help:    "Time the server took to answer a command; for data from the end of the message.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}}, []string{"listener", "command", "code_class"}),
 		tlsSessions: counter("tls_sessions_total", "TLS sessions by direction and version.", "direction", "version"),
+		logins:      counter("logins_total", "Logins: ok, failed, blocked (not tried after too many failures from one network).", "result"),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "ticketgate_smtp_panics_total",
 			Help: "Panics recovered in SMTP sessions."}),
 	}
@@ -69,6 +72,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	for _, r := range reasons {
 		m.rejections.WithLabelValues(r)
 	}
+	for _, r := range loginResults {
+		m.logins.WithLabelValues(r)
+	}
 	for _, v := range tlsVersions {
 		m.tlsSessions.WithLabelValues("in", v)
 	}
@@ -76,12 +82,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(reg.Register(m.open), reg.Register(m.connections), reg.Register(m.messages), reg.Register(m.size),
-		reg.Register(m.rejections), reg.Register(m.commands), reg.Register(m.tlsSessions), reg.Register(m.panics))
+		reg.Register(m.rejections), reg.Register(m.commands), reg.Register(m.tlsSessions), reg.Register(m.logins), reg.Register(m.panics))
 }
 
 func (m *metrics) connection(listener, result string) {
 	m.connections.WithLabelValues(listener, result).Inc()
 }
+
+func (m *metrics) login(result string) { m.logins.WithLabelValues(result).Inc() }
 
 func (m *metrics) rejected(reason string) {
 	for _, r := range reasons {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,18 +24,24 @@ import (
 	"ticketgate/gateway/intake"
 )
 
-// MX is the kind of a listener that strangers deliver mail to: no relaying, no
-// AUTH.
-const MX = "mx"
-
 // Options are what a Server needs from the world. Hostname, Intake, Now and
 // Random are required.
 type Options struct {
 	Hostname string
 	Intake   *intake.Intake
-	TLS      *tls.Config // nil = no STARTTLS; a copy is made
-	Limits   Limits
-	Now      func() time.Time
+	TLS      *tls.Config   // nil = no STARTTLS; a copy is made
+	Auth     Authenticator // who may hand in mail; nil = no submission listeners
+	// Domains are ours. A recipient elsewhere is refused as relaying (550 5.7.1),
+	// an unknown one here as unknown (550 5.1.1). Empty makes no difference
+	// between the two; neither is ever accepted.
+	// They are written as A-labels.
+	Domains []string
+	// Proxies are networks of load balancers of ours. A connection from there
+	// must begin with a PROXY header (version 1 or 2), and counts as its
+	// client's. A header from anywhere else ends the session.
+	Proxies []netip.Prefix
+	Limits  Limits
+	Now     func() time.Time
 	// Sleep waits, or returns early when ctx ends. nil waits by the clock.
 	Sleep      func(ctx context.Context, d time.Duration)
 	Random     io.Reader             // for ids in replies and logs
@@ -50,6 +58,8 @@ type Server struct {
 	intake  *intake.Intake
 	metrics *metrics
 	limiter *limiter
+	guesses *guesses
+	domains map[string]bool // ours, folded
 	prefix  string
 	serial  atomic.Uint64
 
@@ -61,6 +71,8 @@ type Server struct {
 	draining  bool
 	listeners map[net.Listener]bool
 	guards    map[*guard]bool
+	headers   int            // connections of proxies whose header has not come yet
+	hurried   time.Time      // when idle sessions were last looked at
 	work      sync.WaitGroup // guards and running Data calls
 }
 
@@ -100,6 +112,11 @@ func New(o Options) (*Server, error) {
 		guards:    map[*guard]bool{},
 	}
 	s.limiter = newLimiter(&s.o.Limits, o.Now)
+	s.guesses = newGuesses(&s.o.Limits, o.Now)
+	s.domains = make(map[string]bool, len(o.Domains))
+	for _, d := range o.Domains {
+		s.domains[strings.ToLower(d)] = true
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -118,10 +135,11 @@ func sleep(ctx context.Context, d time.Duration) {
 func (s *Server) id() string { return s.prefix + strconv.FormatUint(s.serial.Add(1), 36) }
 
 // Serve accepts connections from l until l is closed or the server shuts down;
-// then it returns nil. kind is MX.
-func (s *Server) Serve(l net.Listener, kind string) error {
-	if kind != MX {
-		return fmt.Errorf("smtpd: unknown kind of listener %q", kind)
+// then it returns nil. name is the kind of the listener.
+func (s *Server) Serve(l net.Listener, name string) error {
+	k, err := s.kindOf(name)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	if s.draining {
@@ -144,44 +162,82 @@ func (s *Server) Serve(l net.Listener, kind string) error {
 			}
 			// Out of descriptors, most likely: sessions that end will heal it.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.o.Log.Error("smtp accept", "listener", kind, "err", err, "retry_in", pause)
+			s.o.Log.Error("smtp accept", "listener", name, "err", err, "retry_in", pause)
 			s.o.Sleep(s.ctx, pause)
 			continue
 		}
 		pause = 0
-		s.admit(c, kind)
+		s.admit(c, k)
 	}
 }
 
-// admit lets a connection in or turns it away.
-func (s *Server) admit(c net.Conn, kind string) {
+// admit takes a new connection.
+func (s *Server) admit(c net.Conn, k kind) {
 	peer := peerOf(c)
-	why := s.limiter.enter(peer)
+	if !s.proxied(peer) {
+		s.let(c, peer, k)
+		return
+	}
+	s.mu.Lock()
+	if s.draining || s.headers >= s.o.Limits.Total {
+		s.mu.Unlock()
+		s.turnAway(c, peer, k, full)
+		return
+	}
+	s.headers++
+	s.work.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.work.Done()
+		s.unwrap(c, peer, k)
+		s.mu.Lock()
+		s.headers--
+		s.mu.Unlock()
+	}()
+}
+
+// let lets a connection in or turns it away.
+func (s *Server) let(c net.Conn, peer netip.Addr, k kind) {
+	free := k.trusted || !peer.IsValid() || s.proxied(peer) || s.o.Limits.unlimited(peer)
+	why := s.limiter.enter(peer, free)
 	if why == "" {
-		g := newGuard(s, c, peer, kind, nil)
-		g.onClose = func() { s.forget(g) }
+		g := newGuard(s, c, peer, k)
+		g.onClose = func() { s.forget(g, free) }
 		s.mu.Lock()
 		if !s.draining {
 			s.guards[g] = true
 			s.work.Add(1)
 			s.mu.Unlock()
-			s.metrics.connection(kind, "accepted")
-			s.metrics.open.WithLabelValues(kind).Inc()
+			s.metrics.connection(k.name, "accepted")
+			s.metrics.open.WithLabelValues(k.name).Inc()
 			go s.converse(g)
 			return
 		}
 		s.mu.Unlock()
-		s.limiter.leave(peer)
+		s.limiter.leave(peer, free)
 		why = "going down"
 	}
-	s.metrics.connection(kind, "limited")
-	s.metrics.rejected("rate")
-	s.o.Log.Warn("smtp connection refused", "listener", kind, "peer", peer, "why", why)
-	// A fresh socket takes one line without waiting; whoever arranges that it
-	// does not is cut off.
-	c.SetWriteDeadline(s.o.Now().Add(time.Second))
-	fmt.Fprintf(c, "421 4.7.0 %s %s, try again later (%s)\r\n", s.o.Hostname, why, s.id())
-	c.Close()
+	s.turnAway(c, peer, k, why)
+	if why == full {
+		s.hurry()
+	}
+}
+
+// hurry ends sessions that have been idle for longer than there is patience for
+// under stress. Those that pause later notice by themselves.
+func (s *Server) hurry() {
+	now := s.o.Now()
+	s.mu.Lock()
+	if now.Sub(s.hurried) < time.Second {
+		s.mu.Unlock()
+		return
+	}
+	s.hurried = now
+	guards := slices.Collect(maps.Keys(s.guards))
+	s.mu.Unlock()
+	for _, g := range guards {
+		g.hurry()
+	}
 }
 
 func peerOf(c net.Conn) netip.Addr {
@@ -191,17 +247,17 @@ func peerOf(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-func (s *Server) forget(g *guard) {
+func (s *Server) forget(g *guard, free bool) {
 	s.mu.Lock()
 	delete(s.guards, g)
 	s.mu.Unlock()
-	s.limiter.leave(g.peer)
-	s.metrics.open.WithLabelValues(g.listener).Dec()
+	s.limiter.leave(g.peer, free)
+	s.metrics.open.WithLabelValues(g.kind.name).Dec()
 	g.mu.Lock()
 	reason := g.reason
 	g.mu.Unlock()
 	if reason != "" && reason != "closed by peer" {
-		s.o.Log.Info("smtp session ended", "conn", g.trace, "listener", g.listener, "peer", g.peer, "why", reason)
+		s.o.Log.Info("smtp session ended", "conn", g.trace, "listener", g.kind.name, "peer", g.peer, "why", reason)
 	}
 	s.work.Done()
 }
@@ -220,19 +276,46 @@ func (s *Server) converse(g *guard) {
 	lib.MaxMessageBytes = s.intake.MaxSize() + 1 // the library's limit excludes itself
 	lib.MaxLineLength = s.o.Limits.Line
 	lib.EnableSMTPUTF8 = true
-	// Nobody can authenticate here: the session offers no mechanism. Allowing it
+	lib.LMTP = g.kind.name == LMTP
+	// Where nobody can authenticate the session offers no mechanism. Allowing it
 	// in principle makes the answer an honest 504 instead of "TLS is required".
-	lib.AllowInsecureAuth = true
+	lib.AllowInsecureAuth = !g.kind.auth
 	lib.ErrorLog = &libraryLog{s.o.Log, g.trace}
 	lib.Debug = tapped{g}
-	lib.Serve(&single{conn: g})
+	var conn net.Conn = g
+	if g.kind.implicit {
+		if conn = s.handshake(g); conn == nil {
+			return
+		}
+	}
+	lib.Serve(&single{conn: conn})
+}
+
+// handshake begins TLS on a connection that has nothing else on it; nil if it
+// failed, which ended the session.
+func (s *Server) handshake(g *guard) net.Conn {
+	conn := tls.Server(g, s.o.TLS)
+	g.mu.Lock()
+	g.tap.tls = true
+	g.begin(handshake)
+	g.mu.Unlock()
+	if err := conn.Handshake(); err != nil {
+		g.flush() // the alert
+		g.failed("tls_failed")
+		s.metrics.connection(g.kind.name, "tls_failed")
+		s.o.Log.Debug("smtp handshake", "conn", g.trace, "peer", g.peer, "err", err)
+		g.Close()
+		return nil
+	}
+	g.secured(conn)
+	return conn
 }
 
 // silence waits for the greeting's turn and reports whether the peer spoke
 // first.
 func (s *Server) silence(g *guard) bool {
 	wait := s.o.Limits.PreGreet
-	if wait <= 0 || !g.peer.IsValid() || g.peer.IsLoopback() || s.o.Limits.unlimited(g.peer) {
+	if wait <= 0 || g.kind.name != MX || !g.peer.IsValid() || g.peer.IsLoopback() || s.o.Limits.unlimited(g.peer) {
 		return false
 	}
 	g.Conn.SetReadDeadline(s.o.Now().Add(wait))
@@ -310,10 +393,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // poke tells every session that the server is going down.
 func (s *Server) poke(cut bool) {
 	s.mu.Lock()
-	guards := make([]*guard, 0, len(s.guards))
-	for g := range s.guards {
-		guards = append(guards, g)
-	}
+	guards := slices.Collect(maps.Keys(s.guards))
 	s.mu.Unlock()
 	for _, g := range guards {
 		g.poke(cut)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"ticketgate/gateway/intake"
 	"ticketgate/ticketing"
+	"ticketgate/ticketing/message"
 )
 
 // session is one peer between EHLO and the end, or between EHLO and STARTTLS.
@@ -26,6 +28,9 @@ type session struct {
 	g    *guard
 	helo string
 	tls  *intake.TLS
+
+	account  *Account // who has authenticated; nil = nobody
+	refusals int      // failed logins
 
 	mu     sync.Mutex
 	tx     *transaction
@@ -103,7 +108,7 @@ func (p *session) observe(name string, start time.Time, err *error) {
 	if errors.As(*err, &e) {
 		code = e.Code
 	}
-	p.s.metrics.command(p.g.listener, name, code, p.s.o.Now().Sub(start))
+	p.s.metrics.command(p.g.kind.name, name, code, p.s.o.Now().Sub(start))
 }
 
 // Mail begins a transaction.
@@ -122,6 +127,9 @@ func (p *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	if nested {
 		return p.refuse(say(503, 5, 5, 1, "Nested MAIL command, send RSET first", "protocol"))
 	}
+	if p.g.kind.auth && p.account == nil {
+		return p.refuse(say(530, 5, 7, 0, "Authentication required", "auth"))
+	}
 	tx := &transaction{}
 	if opts != nil {
 		tx.utf8 = opts.UTF8
@@ -133,6 +141,9 @@ func (p *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 		if tx.from, err = p.address(from, tx.utf8, 553, 7); err != nil {
 			return err
 		}
+	}
+	if p.account != nil && !p.account.owns(tx.from) {
+		return p.refuse(say(550, 5, 7, 1, "You may send only from your own addresses", "policy"))
 	}
 	if err := p.s.intake.Space(); err != nil {
 		return p.refused("no space for mail", err)
@@ -193,9 +204,12 @@ func (p *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if !p.s.ours(addr) {
+		return p.missed(addr, say(550, 5, 7, 1, "We do not relay", "relay"))
+	}
 	if _, err := p.s.intake.Route(context.Background(), addr); err != nil {
 		if ticketing.KindOf(err) == ticketing.Unknown {
-			return p.missed(addr)
+			return p.missed(addr, say(550, 5, 1, 1, "No such recipient here", "unknown_recipient"))
 		}
 		return p.refused("recipient", err)
 	}
@@ -205,18 +219,25 @@ func (p *session) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	return nil
 }
 
-// missed answers an unknown recipient: later ones slower, too many not at all.
-func (p *session) missed(addr string) error {
+// ours reports whether a recipient's domain is ours, or may be.
+func (s *Server) ours(addr string) bool {
+	folded := message.Fold(addr)
+	return len(s.domains) == 0 || s.domains[folded[strings.LastIndexByte(folded, '@')+1:]]
+}
+
+// missed answers a recipient we do not have: later ones slower, too many not at
+// all.
+func (p *session) missed(addr string, r *reply) error {
 	p.misses++
 	p.s.o.Log.Info("smtp unknown recipient", "conn", p.g.trace, "peer", p.g.peer, "to", p.s.o.Redact(addr), "misses", p.misses)
-	l := &p.s.o.Limits
+	l := p.g.kind.limits
 	if p.misses > l.TarpitAfter {
 		p.s.o.Sleep(p.s.ctx, l.Tarpit)
 	}
 	if p.misses > l.Misses {
 		return p.g.fail("421 4.7.0 "+p.s.o.Hostname+" Too many unknown recipients", "rate")
 	}
-	return p.refuse(say(550, 5, 1, 1, "No such recipient here", "unknown_recipient"))
+	return p.refuse(r)
 }
 
 // Data takes one message, from DATA or BDAT alike.
@@ -246,8 +267,8 @@ func (p *session) Data(r io.Reader) (err error) {
 	if !chunked {
 		body.held = make([]byte, 0, len(unseen))
 	}
-	receipt, err := p.s.intake.Receive(ctx, intake.Envelope{
-		Source:     "smtp",
+	env := intake.Envelope{
+		Source:     p.g.kind.source,
 		From:       tx.from,
 		Recipients: tx.recipients,
 		RemoteIP:   p.g.peer,
@@ -255,7 +276,11 @@ func (p *session) Data(r io.Reader) (err error) {
 		ESMTP:      true,
 		TLS:        p.tls,
 		Trace:      trace,
-	}, body)
+	}
+	if p.account != nil {
+		env.User, env.Senders = p.account.User, p.account.Addresses
+	}
+	receipt, err := p.s.intake.Receive(ctx, env, body)
 	return p.conclude(tx, body, trace, receipt, err)
 }
 
@@ -279,13 +304,13 @@ func (p *session) conclude(tx *transaction, b *body, trace string, receipt *tick
 		}
 	}
 	if outcome != "aborted" {
-		p.s.metrics.message(p.g.listener, answer.Code, b.size)
+		p.s.metrics.message(p.g.kind.name, answer.Code, b.size)
 		if !b.ended.IsZero() {
-			p.s.metrics.command(p.g.listener, "data", answer.Code, now.Sub(b.ended))
+			p.s.metrics.command(p.g.kind.name, "data", answer.Code, now.Sub(b.ended))
 		}
 	}
 	attrs := []slog.Attr{
-		slog.String("trace", trace), slog.String("conn", p.g.trace), slog.String("listener", p.g.listener),
+		slog.String("trace", trace), slog.String("conn", p.g.trace), slog.String("listener", p.g.kind.name),
 		slog.Any("peer", p.g.peer), slog.Bool("tls", p.tls != nil), slog.String("from", p.s.o.Redact(tx.from)),
 		slog.Int("rcpts", len(tx.recipients)), slog.String("to", p.s.o.Redact(tx.recipients[0])),
 		slog.Int64("size", b.size), slog.String("outcome", outcome), slog.Int64("ms", now.Sub(b.began).Milliseconds()),

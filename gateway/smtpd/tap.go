@@ -22,6 +22,9 @@ type tap struct {
 	chunk    int64  // octets of a BDAT chunk still to come
 	body     bodyState
 	reply    []byte // the reply line so far
+	lmtp     bool   // every recipient gets a reply to the message
+	again    bool   // the last final reply named a recipient
+	strict   bool   // there is no patience with errors
 	tls      bool   // a 220 to STARTTLS was written: what follows is TLS
 }
 
@@ -33,6 +36,8 @@ const (
 	inBody                   // a DATA body
 	dataWait                 // DATA was read, its reply decides
 	tlsWait                  // STARTTLS was read, its reply decides
+	authWait                 // AUTH or an answer to it was read, the reply decides
+	inAuth                   // the next line answers a challenge
 	inDoubt                  // a final dot that the library missed was the last that came
 )
 
@@ -46,7 +51,7 @@ type verdict struct{ text, reason string }
 func (t *tap) input(p []byte) verdict {
 	for len(p) > 0 {
 		switch t.state {
-		case dataWait, tlsWait:
+		case dataWait, tlsWait, authWait:
 			t.stash = append(t.stash, p...)
 			return verdict{}
 		case inChunk:
@@ -69,7 +74,7 @@ func (t *tap) input(p []byte) verdict {
 			}
 		case inDoubt:
 			return crcrlf
-		case inLine:
+		case inLine, inAuth:
 			rest, v := t.command(p)
 			if v.text != "" {
 				return v
@@ -79,6 +84,8 @@ func (t *tap) input(p []byte) verdict {
 	}
 	return verdict{}
 }
+
+var notSMTP = verdict{"554 5.5.1 This is a mail server", "protocol"}
 
 var crcrlf = verdict{"554 5.6.0 A lone dot stands among lines that end in CR CR LF: end lines with CR LF", "malformed"}
 
@@ -95,7 +102,7 @@ func (t *tap) command(p []byte) (rest []byte, v verdict) {
 	t.line = append(t.line, part...)
 	if t.commands == 0 {
 		if foreign(t.line) {
-			return nil, verdict{"554 5.5.1 This is a mail server", "protocol"}
+			return nil, notSMTP
 		}
 	}
 	if n < 0 {
@@ -103,11 +110,18 @@ func (t *tap) command(p []byte) (rest []byte, v verdict) {
 	}
 	rest = p[n+1:]
 	line := bytes.TrimRight(t.line, "\r\n")
+	if t.commands == 0 && len(line) == 0 {
+		return nil, notSMTP
+	}
 	t.line = t.line[:0]
 	t.commands++
 	t.idle++
 	if t.idle > t.limits.Commands {
 		return nil, verdict{"421 4.7.0 Too many commands without a mail", "rate"}
+	}
+	if t.state == inAuth {
+		t.state = authWait
+		return rest, verdict{}
 	}
 	return rest, t.dispatch(line, len(rest) > 0)
 }
@@ -123,7 +137,7 @@ func (t *tap) dispatch(line []byte, more bool) verdict {
 		t.state = dataWait
 	case len(word) > 4 && word[4] == ' ':
 		switch word[:4] {
-		case "EHLO", "HELO":
+		case "EHLO", "HELO", "LHLO":
 			// Nobody knows before our answer that we do pipelining: who does
 			// not wait for it does not speak SMTP with us.
 			if more {
@@ -136,6 +150,8 @@ func (t *tap) dispatch(line []byte, more bool) verdict {
 			}
 		case "DATA":
 			t.state = dataWait
+		case "AUTH":
+			t.state = authWait
 		}
 	}
 	return verdict{}
@@ -157,17 +173,24 @@ func chunkSize(args string) int64 {
 
 // foreign recognises the first line of protocols that a browser or a TLS client
 // can be made to speak to us.
+//
+// A PROXY header of version 1 looks like a command, one of version 2 begins with
+// an empty line; from a proxy of ours neither gets here.
 func foreign(line []byte) bool {
 	if len(line) > 0 && (line[0] == 0x16 || line[0] == 0x80) {
 		return true
 	}
-	for _, verb := range [...]string{"GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH ", "TRACE ", "PRI * "} {
+	for _, verb := range [...]string{"GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH ", "TRACE ", "PRI * ", "PROXY "} {
 		if len(line) >= len(verb) && strings.EqualFold(string(line[:len(verb)]), verb) {
 			return true
 		}
 	}
 	return false
 }
+
+// replyHead is how much of a reply is looked at: enough to see whether it names
+// a recipient.
+const replyHead = 16
 
 // output takes octets written to the peer.
 func (t *tap) output(p []byte) verdict {
@@ -177,14 +200,14 @@ func (t *tap) output(p []byte) verdict {
 		if n >= 0 {
 			part = p[:n]
 		}
-		if room := 8 - len(t.reply); room > 0 {
+		if room := replyHead - len(t.reply); room > 0 {
 			t.reply = append(t.reply, part[:min(len(part), room)]...)
 		}
 		if n < 0 {
 			return verdict{}
 		}
 		p = p[n+1:]
-		var head [8]byte
+		var head [replyHead]byte
 		size := copy(head[:], t.reply)
 		t.reply = t.reply[:0]
 		if v := t.replied(head[:size]); v.text != "" {
@@ -205,11 +228,22 @@ func (t *tap) replied(line []byte) verdict {
 			return t.replay()
 		}
 		t.replies++ // a challenge: the peer's next line answers it
+		if t.state == authWait {
+			t.state = inAuth
+			return t.replay()
+		}
+		return verdict{}
+	}
+	if t.further(line) {
 		return verdict{}
 	}
 	t.replies++
 	if class == '4' || class == '5' {
-		if t.errors++; t.errors > t.limits.Errors {
+		most := t.limits.Errors
+		if t.strict {
+			most = min(most, stressErrors)
+		}
+		if t.errors++; t.errors > most {
 			return verdict{"421 4.7.0 Too many errors", "rate"}
 		}
 	}
@@ -217,7 +251,7 @@ func (t *tap) replied(line []byte) verdict {
 		return verdict{}
 	}
 	switch t.state {
-	case dataWait: // refused
+	case dataWait, authWait: // refused; or the login has ended
 		t.state = inLine
 		return t.replay()
 	case tlsWait:
@@ -230,6 +264,20 @@ func (t *tap) replied(line []byte) verdict {
 		return t.replay()
 	}
 	return verdict{}
+}
+
+// further reports whether a reply is one more to a message of which another
+// recipient's was seen (RFC 2033 §4.2). Between two messages there are always
+// replies that name nobody.
+func (t *tap) further(line []byte) bool {
+	if !t.lmtp {
+		return false
+	}
+	f := bytes.SplitN(line, []byte(" "), 3)
+	named := len(f) == 3 && len(f[2]) > 0 && f[2][0] == '<'
+	another := named && t.again
+	t.again = named
+	return another
 }
 
 // replay reads the stash once its meaning is known.
