@@ -2,7 +2,8 @@
 // (256 random bits), cannot be read back from the store (only its SHA-256 is
 // kept) and stops working the moment it is revoked or expires.
 //
-// [Tokens] keeps API tokens. A verified token yields an [Identity]: the
+// [AppPasswords] keeps what agents' mail programs log in with. [Tokens] keeps
+// API tokens. A verified token yields an [Identity]: the
 // ticketing.Actor its commands run as, and the scopes and queues it is limited
 // to. What an identity may do in the domain is the desk's decision; scopes only
 // ever narrow it.

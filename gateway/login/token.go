@@ -80,16 +80,15 @@ func (t *Tokens) Create(ctx context.Context, n NewToken) (*Token, string, error)
 	if err := n.check(); err != nil {
 		return nil, "", err
 	}
-	var raw [bits / 8]byte
-	if _, err := io.ReadFull(t.random, raw[:]); err != nil {
-		return nil, "", fmt.Errorf("login: random source: %w", err)
+	secret, err := newSecret(t.random, prefix)
+	if err != nil {
+		return nil, "", err
 	}
-	secret := prefix + encoding.EncodeToString(raw[:])
 	token := Token{
 		Name: n.Name, Hash: hash(secret), Scopes: n.Scopes, Queues: n.Queues,
 		Agent: n.Agent, CreatedBy: n.CreatedBy, ExpiresAt: n.ExpiresAt.UTC(),
 	}
-	err := t.db.Update(ctx, func(tx store.Tx) error {
+	err = t.db.Update(ctx, func(tx store.Tx) error {
 		if token.Expired(tx.Now()) {
 			return invalid("the token would already have expired")
 		}

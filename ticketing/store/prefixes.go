@@ -36,6 +36,13 @@ const (
 	PrefixHeld        Prefix = 0x2b
 	PrefixToken       Prefix = 0x2c // API tokens
 	PrefixAck         Prefix = 0x2d // last acknowledgement per address
+	PrefixFlood       Prefix = 0x2e // mails of one author to one queue just now
+)
+
+// Doors.
+const (
+	PrefixAppPassword Prefix = 0x30 // what agents' mail programs log in with
+	PrefixCertificate Prefix = 0x31 // ACME: account, certificates, challenges
 )
 
 // Delivery.
