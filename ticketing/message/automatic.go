@@ -16,7 +16,7 @@ type Automatic struct {
 // that it is a feedback report, a receipt, an answer of a vacation program or
 // an alarm: such programs use the null sender too, as RFC 3834 advises.
 func Classify(m *Mail, envelopeFrom string) Automatic {
-	c := classifier{m: m, null: strings.Trim(envelopeFrom, "<> ") == ""}
+	c := classifier{m: m, null: nullSender(envelopeFrom)}
 	for _, rule := range [...]func() string{c.bounce, c.feedback, c.autoreply, c.nullSender, c.list, c.notification} {
 		c.reasons = nil
 		if class := rule(); class != "" {
@@ -60,74 +60,52 @@ func (c *classifier) reportType() string {
 }
 
 func (c *classifier) bounce() string {
-	class := ""
-	switch status := statusPart(c.m.Root); {
+	b := readBounce(c.m, c.null || nullReturnPath(c.m))
+	switch {
+	case b != nil && b.FeedbackType != "":
+		return ""
 	case c.reportType() == "delivery-status":
 		c.because("Content-Type: multipart/report; report-type=delivery-status")
-		class = "bounce"
-	case status != nil && (c.null || c.fromMTA()):
-		c.because("part of type message/delivery-status")
-		class = "bounce"
-	case c.m.Header.Has("X-Failed-Recipients") && (c.null || c.fromMTA()):
-		c.header("X-Failed-Recipients")
-		class = "bounce"
-	case c.null || c.fromMTA():
-		if class = subjectOfMTA(c.m.Header.Text("Subject")); class == "" {
-			return ""
-		}
-		c.because("Subject: " + c.m.Header.Text("Subject"))
-	default:
+	case b == nil:
 		return ""
-	}
-	if b := ParseBounce(c.m); b != nil && len(b.Recipients) > 0 {
-		delayed := true
-		for _, r := range b.Recipients {
-			delayed = delayed && r.Action == "delayed"
+	case len(statusParts(c.m.Root)) > 0:
+		if !c.null && originOf(c.m, false) == fromAnyone {
+			return "" // a person sent the report on
 		}
-		if class = "bounce"; delayed {
-			c.because("Action: delayed")
-			class = "delayed"
-		}
+		c.because("part of type message/delivery-status")
+	default:
+		c.bounceSigns()
 	}
 	if c.null {
 		c.because("null envelope sender")
 	}
-	return class
-}
-
-// fromMTA reports whether the author is a mail system.
-func (c *classifier) fromMTA() bool {
-	from := strings.ToLower(c.m.Header.Get("From"))
-	return strings.Contains(from, "mailer-daemon") || strings.Contains(from, "postmaster@") || strings.Contains(from, "mail delivery s") || strings.Contains(from, "maildelivery")
-}
-
-// Subjects under which mail systems return mail. They count only together with
-// a null envelope sender or a mail system as author.
-var (
-	returnSubjects = []string{"undeliver", "undelivered", "delivery status notification", "delivery failure", "failure notice", "returned mail", "returned to sender",
-		"mail delivery failed", "mail delivery failure", "mail delivery system", "delivery has failed", "could not be delivered", "mail could not be delivered", "delivery report",
-		"message delivery failure", "non remis", "unzustellbar", "nicht zugestellt", "no se puede entregar", "non recapitabile", "niet bezorgd", "nie dostarczono"}
-	delaySubjects = []string{"delayed", "warning: could not send message", "delivery delay", "verzögert", "still being retried"}
-)
-
-func subjectOfMTA(subject string) string {
-	low := strings.ToLower(subject)
-	switch {
-	case containsAny(low, delaySubjects):
-		return "delayed"
-	case containsAny(low, returnSubjects):
+	if b == nil || len(b.Recipients) == 0 {
+		if subjectOfMTA(c.m.Header.Text("Subject")) == "delayed" {
+			return "delayed"
+		}
 		return "bounce"
 	}
-	return ""
-}
-
-func containsAny(s string, list []string) bool {
-	for _, w := range list {
-		if strings.Contains(s, w) {
-			return true
+	for _, r := range b.Recipients {
+		if r.Action != "delayed" {
+			return "bounce"
 		}
 	}
-	return false
+	c.because("Action: delayed")
+	return "delayed"
+}
+
+// bounceSigns notes what makes a mail without report fields a bounce.
+func (c *classifier) bounceSigns() {
+	c.header("X-Failed-Recipients")
+	if subject := c.m.Header.Text("Subject"); subjectOfMTA(subject) != "" {
+		c.because("Subject: " + subject)
+	}
+	if systemAuthor(c.m.Header) != fromAnyone {
+		c.header("From")
+	}
+	if len(c.reasons) == 0 {
+		c.because("the text of a mail system that returns mail")
+	}
 }
 
 func (c *classifier) nullSender() string {
@@ -144,11 +122,15 @@ func (c *classifier) nullSender() string {
 }
 
 func (c *classifier) feedback() string {
-	if c.reportType() == "feedback-report" || findType(c.m.Root, "message/feedback-report") != nil {
+	switch {
+	case c.reportType() == "feedback-report" || findType(c.m.Root, "message/feedback-report") != nil:
 		c.because("Content-Type: multipart/report; report-type=feedback-report")
-		return "feedback"
+	case complaintNotice(c.m) != nil:
+		c.because("notice of a complaint")
+	default:
+		return ""
 	}
-	return ""
+	return "feedback"
 }
 
 // autoReplyHeaders say by their presence that a program answered.
@@ -268,6 +250,25 @@ func findType(p *Part, types ...string) *Part {
 	return nil
 }
 
-func statusPart(root *Part) *Part {
-	return findType(root, "message/delivery-status", "message/global-delivery-status")
+// statusParts are the delivery reports of a mail, not those of nested mails.
+func statusParts(root *Part) []*Part {
+	var all []*Part
+	var down func(p *Part)
+	down = func(p *Part) {
+		if p == nil || len(all) == maxReturned {
+			return
+		}
+		switch {
+		case p.Type == "message/delivery-status" || p.Type == "message/global-delivery-status":
+			all = append(all, p)
+			return
+		case isMessage(p.Type):
+			return
+		}
+		for _, c := range p.Parts {
+			down(c)
+		}
+	}
+	down(root)
+	return all
 }

@@ -16,10 +16,12 @@ type BounceRecipient struct {
 	Diagnostic string `json:"diagnostic"`
 }
 
-// Bounce is a parsed delivery status notification (RFC 3464).
+// Bounce is what a delivery status notification (RFC 3464), a mail system's
+// report in prose, or a feedback report (RFC 5965) says.
 type Bounce struct {
-	Recipients []BounceRecipient `json:"recipients"`
-	Returned   []string          `json:"-"` // Message-IDs found in the returned part
+	FeedbackType string            `json:"feedback_type,omitempty"` // abuse, fraud … of a feedback report; see FeedbackReport
+	Recipients   []BounceRecipient `json:"recipients"`
+	Returned     []string          `json:"-"` // Message-IDs found in the returned part
 }
 
 // Bounds of what one report can make us keep.
@@ -29,26 +31,99 @@ const (
 	maxStatusBytes      = 1 << 20
 )
 
-// ParseBounce reads an RFC 3464 report; nil if the mail is none. A report
-// inside an attached mail is not this mail's report. Recipients beyond 1,000
-// are left out.
-func ParseBounce(m *Mail) *Bounce {
-	status := statusPart(m.Root)
-	if status == nil {
+// ParseBounce reads a report: the fields of RFC 3464 first, also where broken
+// MIME left them in the text, then the prose of mail systems that write none,
+// then a feedback report. It returns nil if the mail is none. Prose counts only
+// in a mail whose header shows that a mail system wrote it. A report inside an
+// attached mail is not this mail's report. Recipients beyond 1,000 are left out.
+func ParseBounce(m *Mail) *Bounce { return readBounce(m, nullReturnPath(m)) }
+
+// ParseBounceFrom is ParseBounce for a mail whose envelope sender is known; a
+// null one ("") shows that a mail system wrote it.
+func ParseBounceFrom(m *Mail, envelopeFrom string) *Bounce {
+	return readBounce(m, nullSender(envelopeFrom) || nullReturnPath(m))
+}
+
+func nullSender(envelopeFrom string) bool { return strings.Trim(envelopeFrom, "<> ") == "" }
+
+func readBounce(m *Mail, null bool) *Bounce {
+	if f := ParseFeedback(m); f != nil {
+		return f.bounce(m)
+	}
+	b := statusBounce(m)
+	if b == nil {
+		if b = noticeBounce(m); b == nil {
+			b = proseBounce(m, null)
+		}
+		return b
+	}
+	t := readText(m.Text())
+	if len(b.Recipients) == 0 {
+		if p := proseBounce(m, true); p != nil {
+			b.Recipients = p.Recipients
+		}
+	}
+	for i := range b.Recipients {
+		t.complete(&b.Recipients[i], len(b.Recipients) == 1)
+	}
+	if len(b.Returned) == 0 {
+		b.Returned = t.ids(m)
+	}
+	return b
+}
+
+// statusBounce reads the delivery-status parts of a mail; nil if it has none.
+func statusBounce(m *Mail) *Bounce {
+	parts := statusParts(m.Root)
+	if len(parts) == 0 {
 		return nil
 	}
 	b := &Bounce{Recipients: []BounceRecipient{}}
-	raw, _ := io.ReadAll(io.LimitReader(m.Open(status), maxStatusBytes))
-	for _, g := range statusGroups(string(raw)) {
-		if len(b.Recipients) == maxBounceRecipients {
-			break
-		}
-		if r, ok := g.recipient(); ok {
-			b.Recipients = append(b.Recipients, r)
+	for _, status := range parts {
+		raw, _ := io.ReadAll(io.LimitReader(m.Open(status), maxStatusBytes))
+		for _, g := range statusGroups(string(raw)) {
+			if len(b.Recipients) == maxBounceRecipients {
+				break
+			}
+			if r, ok := g.recipient(); ok {
+				b.Recipients = append(b.Recipients, r)
+			}
 		}
 	}
-	b.Returned = returnedIDs(m)
+	b.Returned = idsOf(returnedHeaders(m))
 	return b
+}
+
+// complete adds what the prose of a report says where its fields say nothing:
+// an address that cannot be read, or a diagnostic that is missing.
+func (t *textReport) complete(r *BounceRecipient, only bool) {
+	e := t.byAddr[strings.ToLower(r.Address)]
+	if e == nil && only && len(t.entries) == 1 {
+		e = t.entries[0]
+		if r.Address == "" {
+			r.Address = e.addr
+		}
+	}
+	if r.Action != "failed" && r.Action != "delayed" {
+		return
+	}
+	s := t.session.byAddr[strings.ToLower(r.Address)]
+	if s != nil && (e == nil || !findCode(strings.Join(e.lines, " "))) {
+		e = s
+	}
+	said, phase := e.text(), phaseOf(e.text())
+	if phase == "" && only {
+		phase = phaseOf(t.joined)
+	}
+	if smtpCode(r.Diagnostic) == 0 {
+		if r.SMTPCode = smtpCode(said); r.SMTPCode == 0 {
+			r.SMTPCode = smtpCode(s.text())
+		}
+		if r.Diagnostic == "" || !findCode(r.Diagnostic) && findCode(said) {
+			r.Diagnostic = said
+		}
+	}
+	r.judge(r.Status, phase)
 }
 
 // statusGroups splits a delivery-status part into the groups of fields that
@@ -123,14 +198,12 @@ func (h Header) recipient() (BounceRecipient, bool) {
 		diag = text
 	}
 	r.Diagnostic = cutRunes(strings.Join(strings.Fields(DecodeWords(cutRunes(diag, 4*maxDiagnostic))), " "), maxDiagnostic)
-	r.SMTPCode = smtpCode(r.Diagnostic)
-	if r.SMTPCode == 0 {
+	if r.SMTPCode = smtpCode(r.Diagnostic); r.SMTPCode == 0 {
 		r.SMTPCode = smtpCode(h.Get("Status"))
 	}
-	r.Status = exactStatus(enhancedCode(h.Get("Status")), enhancedCode(r.Diagnostic), r.SMTPCode)
-	r.Action = action(h.Get("Action"), r.Status)
-	r.Reason = reasonOf(r)
-	r.Hard = r.Action == "failed" && hardReasons[r.Reason]
+	status := exactStatus(enhancedCode(h.Get("Status")), enhancedCode(r.Diagnostic), r.SMTPCode)
+	r.Action = action(h.Get("Action"), status)
+	r.judge(status, "")
 	return r, true
 }
 
@@ -171,142 +244,43 @@ func xtext(s string) string {
 
 func upperHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }
 
-// action brings the words that mail systems use to those of RFC 3464 §2.3.3.
-func action(v, status string) string {
-	w, _ := parseParams(v)
-	switch {
-	case strings.HasPrefix(w, "fail"), w == "expired", w == "undeliverable":
-		return "failed"
-	case strings.HasPrefix(w, "delay"), w == "deferred":
-		return "delayed"
-	case strings.HasPrefix(w, "deliver"):
-		return "delivered"
-	case strings.HasPrefix(w, "relay"):
-		return "relayed"
-	case strings.HasPrefix(w, "expand"):
-		return "expanded"
-	case strings.HasPrefix(status, "2"):
-		return "delivered"
-	case strings.HasPrefix(status, "4"):
-		return "delayed"
+// returnedHeaders are the headers of the mail that came back: of nested mails
+// and of header parts.
+func returnedHeaders(m *Mail) []Header {
+	var all []Header
+	var down func(p *Part)
+	down = func(p *Part) {
+		if len(all) == maxReturned {
+			return
+		}
+		switch {
+		case isMessage(p.Type) && len(p.Parts) == 1:
+			all = append(all, p.Parts[0].Header)
+			return
+		case p.Type == "text/rfc822-headers" || p.Type == "message/global-headers" || p.Type == "text/rfc822-header":
+			b, _ := io.ReadAll(io.LimitReader(m.Open(p), maxStatusBytes))
+			all = append(all, fieldsOf(strings.ReplaceAll(string(b), "\r\n", "\n")))
+		}
+		for _, c := range p.Parts {
+			down(c)
+		}
 	}
-	return "failed"
+	if m.Root != nil && !isMessage(m.Root.Type) {
+		down(m.Root)
+	}
+	return all
 }
 
-// smtpCode finds the first reply code (4xx or 5xx) that stands alone.
-func smtpCode(s string) int {
-	for i := 0; i+3 <= len(s); i++ {
-		if c := s[i]; c != '4' && c != '5' || i > 0 && (digit(s[i-1]) || s[i-1] == '.' || s[i-1] == '-') {
-			continue
-		}
-		if digit(s[i+1]) && s[i+1] <= '5' && digit(s[i+2]) && (i+3 == len(s) || s[i+3] == ' ' || s[i+3] == '-' || s[i+3] == ')' || s[i+3] == ':' || s[i+3] == ',' || s[i+3] == '#') {
-			return int(s[i]-'0')*100 + int(s[i+1]-'0')*10 + int(s[i+2]-'0')
-		}
-	}
-	return 0
-}
-
-func digit(c byte) bool { return c >= '0' && c <= '9' }
-
-// enhancedCode finds the first x.y.z with x of 2, 4 or 5 that is not part of a
-// longer number (an IP address). One that says little yields to a later one: a
-// relay's own code often stands before the remote system's.
-func enhancedCode(s string) string {
-	first := ""
-	for i := 0; i < len(s); i++ {
-		if s[i] != '2' && s[i] != '4' && s[i] != '5' || i > 0 && (digit(s[i-1]) || s[i-1] == '.') {
-			continue
-		}
-		code := codeAt(s[i:])
-		if code == "" {
-			continue
-		}
-		if exactness(code) == 2 {
-			return code
-		}
-		if first == "" {
-			first = code
-		}
-		i += len(code)
-	}
-	return first
-}
-
-// codeAt returns the enhanced code that s begins with.
-func codeAt(s string) string {
-	j := 1
-	for range 2 {
-		k := j + 1
-		for k < len(s) && k < j+4 && digit(s[k]) {
-			k++
-		}
-		if j >= len(s) || s[j] != '.' || k == j+1 {
-			return ""
-		}
-		j = k
-	}
-	if j < len(s) && (digit(s[j]) || s[j] == '.' && j+1 < len(s) && digit(s[j+1])) {
-		return ""
-	}
-	return s[:j]
-}
-
-// exactStatus prefers what says more: x.0.0, x.1.0 and a missing status yield to the
-// code in the diagnostic, and a reply code alone gives x.0.0.
-func exactStatus(field, diag string, smtp int) string {
-	switch {
-	case field == "" && diag == "":
-		switch smtp / 100 {
-		case 4:
-			return "4.0.0"
-		case 5:
-			return "5.0.0"
-		}
-		return ""
-	case field == "" || diag != "" && exactness(diag) > exactness(field):
-		return diag
-	}
-	return field
-}
-
-// exactness ranks codes: x.0.0 says nothing, x.1.0 only that it is the address.
-func exactness(code string) int {
-	switch {
-	case strings.HasSuffix(code, ".0.0"):
-		return 0
-	case strings.HasSuffix(code, ".1.0"):
-		return 1
-	}
-	return 2
-}
-
-// returnedIDs collects the Message-IDs of the mail that came back: from nested
-// mails and header parts, and if there are none from text that looks like a
-// header.
-func returnedIDs(m *Mail) []string {
+// idsOf collects the Message-IDs of returned headers.
+func idsOf(headers []Header) []string {
 	var ids []string
-	add := func(h Header) {
+	for _, h := range headers {
 		for _, id := range h.IDs("Message-ID") {
 			if len(ids) < maxReturned {
 				ids = append(ids, id)
 			}
 		}
 	}
-	var down func(p *Part)
-	down = func(p *Part) {
-		switch {
-		case isMessage(p.Type) && len(p.Parts) == 1:
-			add(p.Parts[0].Header)
-			return
-		case p.Type == "text/rfc822-headers" || p.Type == "message/global-headers" || p.Type == "text/rfc822-header":
-			b, _ := io.ReadAll(io.LimitReader(m.Open(p), maxStatusBytes))
-			add(fieldsOf(strings.ReplaceAll(string(b), "\r\n", "\n")))
-		}
-		for _, c := range p.Parts {
-			down(c)
-		}
-	}
-	down(m.Root)
 	return ids
 }
 

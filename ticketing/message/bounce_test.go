@@ -2,8 +2,6 @@ package message
 
 import (
 	"fmt"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -186,52 +184,4 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%s: reasons %q", tt.name, got.Reasons)
 		}
 	}
-}
-
-// TestBounceCorpus scores RFC 3464 reports: those that have a delivery-status
-// part. Reports in prose are not read yet.
-func TestBounceCorpus(t *testing.T) {
-	t.Parallel()
-	s := &scores{t: t, sum: map[string]*tally{}}
-	byFile := map[string][]map[string]string{}
-	for _, row := range tsvRows(t, "bounces/expected.tsv") {
-		byFile[row["file"]] = append(byFile[row["file"]], row)
-	}
-	for file, rows := range byFile {
-		path := filepath.Join(corporaDir(t), "bounces", file)
-		if !strings.Contains(file, "/") {
-			path = filepath.Join(corporaDir(t), "bounces", "bsd", file)
-		}
-		m := parseFile(t, path)
-		b := ParseBounce(m)
-		if b == nil || rows[0]["reason"] == "feedback" || rows[0]["reason"] == "vacation" {
-			continue
-		}
-		class := Classify(m, "").Class
-		s.check("class", file, class == "bounce" || class == "delayed", "got %s", class)
-		s.check("recipients", file, len(b.Recipients) == len(rows), "got %d, want %d", len(b.Recipients), len(rows))
-		if len(b.Recipients) != len(rows) {
-			continue
-		}
-		for i, row := range rows {
-			r := b.Recipients[i]
-			want := row["dsn_status"]
-			pseudo := len(want) > 4 && want[len(want)-3] == '9' // the source's own invention
-			s.check("status", file, r.Status == want || pseudo && strings.HasPrefix(r.Status, want[:1]), "got %s, want %s (%s)", r.Status, want, r.Diagnostic)
-			if code, err := strconv.Atoi(row["smtp_code"]); err == nil && code > 0 {
-				s.check("code", file, r.SMTPCode == code, "got %d, want %d (%s)", r.SMTPCode, code, r.Diagnostic)
-			}
-			s.check("hard", file, !r.Hard || row["hard"] == "1", "hard (%s), want %s: %s", r.Reason, row["reason"], r.Diagnostic)
-			if row["hard"] == "1" {
-				s.check("dead found", file, r.Hard, "soft (%s), want %s: %s %s", r.Reason, row["reason"], r.Status, r.Diagnostic)
-			}
-			s.check("address", file, strings.Contains(r.Address, "@"), "got %q", r.Address)
-		}
-	}
-	for _, name := range []string{"is-not-bounce-01.eml", "is-not-bounce-02.eml"} {
-		if b := ParseBounce(parseFile(t, filepath.Join(corporaDir(t), "bounces", "not", name))); b != nil {
-			t.Errorf("%s: read as a bounce", name)
-		}
-	}
-	s.report(map[string]float64{"class": 100, "recipients": 97, "status": 92, "code": 92, "hard": 90, "dead found": 92, "address": 99})
 }
