@@ -93,18 +93,20 @@ func (p *program) ownHosts() []netip.Prefix {
 
 func (p *program) openHTTP(ctx context.Context) error {
 	a, err := api.New(api.Options{
-		Desk:       p.desk,
-		Outbound:   outboundPort{p.outbound},
-		Intake:     intakePort{p.intake},
-		Tokens:     p.tokens,
-		Records:    p.dnsRecords,
-		PublicURL:  p.publicURL(),
-		MaxMessage: int64(p.cfg.Limits.MessageSize),
-		Version:    version,
-		Now:        p.world.now,
-		Random:     p.world.random,
-		Log:        p.world.log,
-		Registerer: p.world.metrics,
+		Desk:     p.desk,
+		Outbound: outboundPort{p.outbound},
+		Intake:   intakePort{p.intake},
+		Tokens:   p.tokens,
+
+		AppPasswords: p.passwords,
+		Records:      p.dnsRecords,
+		PublicURL:    p.publicURL(),
+		MaxMessage:   int64(p.cfg.Limits.MessageSize),
+		Version:      version,
+		Now:          p.world.now,
+		Random:       p.world.random,
+		Log:          p.world.log,
+		Registerer:   p.world.metrics,
 	})
 	if err != nil {
 		return err

@@ -97,6 +97,7 @@ func rootCommand() *cobra.Command {
 		ticketCommand(o),
 		outboundCommand(o, "outbound"),
 		tokenCommand(o),
+		agentCommand(o),
 		dnsCommand(o),
 		intakeCommand(o),
 		reconcileCommand(o),

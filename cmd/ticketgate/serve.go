@@ -72,18 +72,19 @@ func serveCommand(o *options) *cobra.Command {
 // program is a running daemon as a value: it can be started more than once in
 // one process, each time in another world.
 type program struct {
-	cfg      *config.Config
-	world    *world
-	db       *pebble.DB
-	desk     *ticketing.Desk
-	dkim     *dkim.Keys
-	outbound *delivery.Queue
-	intake   *intake.Intake
-	smtp     *smtpd.Server
-	tokens   *login.Tokens
-	api      *api.API
-	blobs    *blob.Store
-	due      *agenda.Agenda
+	cfg       *config.Config
+	world     *world
+	db        *pebble.DB
+	desk      *ticketing.Desk
+	dkim      *dkim.Keys
+	outbound  *delivery.Queue
+	intake    *intake.Intake
+	smtp      *smtpd.Server
+	tokens    *login.Tokens
+	passwords *login.AppPasswords
+	api       *api.API
+	blobs     *blob.Store
+	due       *agenda.Agenda
 
 	addrs    map[string]string // listener → address
 	open     atomic.Bool       // every listener is up
@@ -198,6 +199,7 @@ func (p *program) registerBuildInfo() error {
 func (p *program) openDesk(ctx context.Context) (err error) {
 	p.blobs = blob.New(p.db, p.world.random)
 	p.tokens = login.New(login.Options{DB: p.db, Random: p.world.random})
+	p.passwords = login.NewAppPasswords(login.Options{DB: p.db, Random: p.world.random})
 	p.desk, err = ticketing.Open(ctx, ticketing.Options{
 		DB:         p.db,
 		Blobs:      p.blobs,

@@ -40,6 +40,8 @@ type Options struct {
 	Outbound Outbound
 	Intake   Intake
 	Tokens   Tokens
+	// AppPasswords are for agents' mail programs; nil serves none.
+	AppPasswords AppPasswords
 	// Records lists the DNS records our domains need; nil serves none.
 	Records func(context.Context) ([]Record, error)
 	// PublicURL is the start of links to tickets, without a slash at its end.
@@ -82,6 +84,9 @@ func New(o Options) (*API, error) {
 	a.registerMessages()
 	a.registerOutbound()
 	a.registerTokens()
+	if o.AppPasswords != nil {
+		a.registerAppPasswords()
+	}
 	if o.Records != nil {
 		a.registerDNS()
 	}

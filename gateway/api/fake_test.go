@@ -283,7 +283,8 @@ func newStage(t *testing.T) *stage {
 	var err error
 	s.api, err = New(Options{
 		Desk: s.desk, Outbound: s.outbound, Intake: s.intake, Tokens: s.tokens,
-		PublicURL: "https://desk.help.example", MaxMessage: 1 << 20, Version: "test",
+		AppPasswords: login.NewAppPasswords(login.Options{DB: db, Random: rand.Reader}),
+		PublicURL:    "https://desk.help.example", MaxMessage: 1 << 20, Version: "test",
 		Now: func() time.Time { return noon }, Random: rand.Reader,
 		Log: slog.New(slog.NewTextHandler(s.log, nil)), Registerer: s.registry,
 	})
