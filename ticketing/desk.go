@@ -19,17 +19,18 @@ import (
 // Options are what a Desk needs from the world. DB, Blobs, Journal, Agenda and
 // Random are required.
 type Options struct {
-	DB         store.DB
-	Blobs      *blob.Store
-	Journal    *journal.Journal
-	Agenda     *agenda.Agenda
-	Queues     []Queue
-	Agents     []Agent
-	Admin      string
-	Random     io.Reader
-	Log        *slog.Logger          // nil drops what would be logged
-	Registerer prometheus.Registerer // nil keeps the metrics private
-	Limits     message.Limits        // the zero value means message.DefaultLimits
+	DB          store.DB
+	Blobs       *blob.Store
+	Journal     *journal.Journal
+	Agenda      *agenda.Agenda
+	Queues      []Queue
+	Agents      []Agent
+	Admin       string
+	Random      io.Reader
+	Log         *slog.Logger          // nil drops what would be logged
+	Registerer  prometheus.Registerer // nil keeps the metrics private
+	Limits      message.Limits        // the zero value means message.DefaultLimits
+	SenderFlood FloodLimit            // what one author may write to one queue; the zero value is no limit
 }
 
 // Desk is the domain: every change of a ticket goes through it. It fits
@@ -44,6 +45,7 @@ type Desk struct {
 	limits  message.Limits
 	keyring *message.Keyring
 	metrics *metrics
+	flood   FloodLimit
 	tables
 	staff
 }
@@ -66,7 +68,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	}
 	d := &Desk{
 		db: o.DB, blobs: o.Blobs, journal: o.Journal, agenda: o.Agenda,
-		random: o.Random, log: o.Log, limits: o.Limits,
+		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood,
 		tables: newTables(), staff: *s,
 	}
 	if d.keyring, err = loadKeyring(ctx, d.db, &d.tables, d.random); err != nil {

@@ -1,11 +1,6 @@
 package ticketing
 
-import (
-	"bytes"
-	"slices"
-
-	"ticketgate/ticketing/store"
-)
+import "slices"
 
 // file puts a mail on the ticket it belongs to, or on a new one.
 func (w *work) file(in *incoming, u *unit, receipt string, past []*arrivalRow, a *arrivalRow) error {
@@ -23,12 +18,12 @@ func (w *work) file(in *incoming, u *unit, receipt string, past []*arrivalRow, a
 		}
 	}
 	w.followUp(in, u, p)
-	id, err := store.NewID("msg_", w.now, bytes.NewReader(u.entropy[:]))
+	id, err := u.messageID(w.now)
 	if err != nil {
 		return err
 	}
 	m := in.template
-	m.ID, m.Receipt, m.MatchedBy, m.ReceivedAt = id, receipt, p.matchedBy, w.now
+	m.ID, m.Receipt, m.MatchedBy, m.ReceivedAt = id, receipt, p.matchedBy, in.arrived(w.now)
 	m.Flags = append(slices.Clone(m.Flags), p.flags...)
 	m.Auth.Trust, m.Auth.Forwarder = u.trust, u.forwarder
 	for _, b := range past {

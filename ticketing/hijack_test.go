@@ -163,7 +163,9 @@ func TestHijack(t *testing.T) {
 		{hijack{name: "Sender names an agent", from: xAddr, ip: trusted, outcome: "third_party", onTicket: true, role: "third_party", visibility: "internal",
 			text: func(*bench, uint64) []string { return []string{"Sender: " + otto, "Reply-To: " + otto} }},
 			func(b *bench, n uint64) string { return reply(b, n, otto, message.RoleAgent).replyTo }},
-		{hijack{name: "the queue itself as author", from: helpdsk, outcome: "third_party", onTicket: true, role: "third_party", visibility: "internal", flag: "from_our_address"},
+		{hijack{name: "the queue itself as author", from: helpdsk, outcome: "held"},
+			func(b *bench, n uint64) string { return reply(b, n, rAddr, message.RoleRequester).replyTo }},
+		{hijack{name: "the queue itself as author, by a trusted forwarder", from: helpdsk, ip: trusted, outcome: "third_party", onTicket: true, role: "third_party", visibility: "internal", flag: "from_our_address"},
 			func(b *bench, n uint64) string { return reply(b, n, rAddr, message.RoleRequester).replyTo }},
 		{hijack{name: "a person writes to the return path", from: xAddr, outcome: "third_party", onTicket: true, role: "third_party", visibility: "internal"},
 			func(b *bench, n uint64) string { return reply(b, n, rAddr, message.RoleRequester).ret }},
@@ -209,6 +211,13 @@ func TestHijack(t *testing.T) {
 			o := r.Outcomes[0]
 			if o.Outcome != c.outcome || (o.Ticket == n) != c.onTicket {
 				t.Fatalf("outcome %+v, want %s, on the ticket %v", o, c.outcome, c.onTicket)
+			}
+			if c.outcome == "held" {
+				if after := b.ticket(n); o.Held == "" || o.Message != "" || after.Version != before.Version {
+					t.Errorf("outcome %+v, version %d, was %d", o, after.Version, before.Version)
+				}
+				b.checkAll()
+				return
 			}
 			m := b.message(o.Message)
 			if m.Author.Role != c.role || m.Visibility != c.visibility {

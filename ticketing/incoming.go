@@ -1,16 +1,19 @@
 package ticketing
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"ticketgate/ticketing/blob"
 	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
 )
 
 // incoming is a mail as read before its transaction: everything about it that
@@ -45,7 +48,15 @@ type incoming struct {
 	template Message
 	units    []*unit
 	entropy  [10]byte
-	raw      *blob.Sealed
+	raw      rawMail
+
+	receivedAt time.Time // when it came, if that was not now
+}
+
+// rawMail is where a mail's bytes are: on their way in, or in the store.
+type rawMail interface {
+	io.ReaderAt
+	Ref() blob.Ref
 }
 
 // reference is a Message-ID the mail refers to.
@@ -78,8 +89,13 @@ func (d *Desk) read(a Arrival) (*incoming, error) {
 	if a.Raw == nil || len(a.Recipients) == 0 {
 		return nil, &Error{Kind: Invalid, Text: "a mail needs content and a recipient"}
 	}
-	in := &incoming{arrival: a, raw: a.Raw}
-	mail, err := message.Parse(a.Raw, a.Raw.Ref().Size, d.limits)
+	return d.readMail(a, a.Raw)
+}
+
+// readMail reads an arrival whose bytes are raw.
+func (d *Desk) readMail(a Arrival, raw rawMail) (*incoming, error) {
+	in := &incoming{arrival: a, raw: raw}
+	mail, err := message.Parse(raw, raw.Ref().Size, d.limits)
 	if err != nil {
 		return nil, fmt.Errorf("parse: %w", err)
 	}
@@ -145,8 +161,7 @@ func (d *Desk) readIdentity(in *incoming) error {
 	}
 	h := sha256.New()
 	io.WriteString(h, in.folded+"\x00")
-	size := in.arrival.Raw.Ref().Size
-	if err := hashRange(h, in.arrival.Raw, start, size); err != nil {
+	if err := hashRange(h, in.raw, start, in.raw.Ref().Size); err != nil {
 		return err
 	}
 	in.hash = hex.EncodeToString(h.Sum(nil)[:16])
@@ -156,7 +171,7 @@ func (d *Desk) readIdentity(in *incoming) error {
 		in.foreign = err != nil
 		return nil
 	}
-	in.id = "<" + in.arrival.Raw.Ref().SHA256[:40] + "@no-message-id.invalid>"
+	in.id = "<" + in.raw.Ref().SHA256[:40] + "@no-message-id.invalid>"
 	return nil
 }
 
@@ -324,6 +339,20 @@ func (d *Desk) judge(in *incoming, u *unit) {
 	if u.trust == "T2" {
 		u.agent = in.agent
 	}
+}
+
+// arrived is when the mail came.
+func (in *incoming) arrived(now time.Time) time.Time {
+	if in.receivedAt.IsZero() {
+		return now
+	}
+	return in.receivedAt
+}
+
+// messageID is the id of the unit's message, the same for all runs of a
+// transaction.
+func (u *unit) messageID(now time.Time) (string, error) {
+	return store.NewID("msg_", now, bytes.NewReader(u.entropy[:]))
 }
 
 // message fills in what every queue's copy of the mail has in common.

@@ -16,6 +16,8 @@ type metrics struct {
 	loops     *prometheus.CounterVec
 	solved    *prometheus.CounterVec
 	reopened  *prometheus.CounterVec
+	held      *prometheus.CounterVec
+	expired   prometheus.Counter
 	conflicts prometheus.Counter
 }
 
@@ -30,14 +32,21 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 		loops:    vec("loop_protection_total", "Mails of our own that came back.", "reason"),
 		solved:   vec("tickets_solved_total", "Tickets solved or closed.", "queue"),
 		reopened: vec("tickets_reopened_total", "Tickets that went on after they were over.", "queue"),
+		held:     vec("held_total", "Mails held back from tickets.", "reason"),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_held_expired_total", Help: "Held mails whose time ended before anybody decided about them.",
+		}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ticketgate_reply_conflicts_total", Help: "Replies refused because their author had not seen the newest message.",
 		}),
 	}
+	for _, reason := range heldReasons {
+		m.held.WithLabelValues(reason)
+	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.conflicts, newStock(d)} {
+	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, newStock(d)} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -64,6 +73,10 @@ func (m *metrics) count(t tally) {
 	for _, l := range t.reopened {
 		m.reopened.WithLabelValues(l).Inc()
 	}
+	for _, l := range t.held {
+		m.held.WithLabelValues(l).Inc()
+	}
+	m.expired.Add(float64(t.expired))
 }
 
 // stock shows how many tickets there are. The numbers are counters in the
@@ -71,13 +84,20 @@ func (m *metrics) count(t tally) {
 type stock struct {
 	d    *Desk
 	desc *prometheus.Desc
+	held *prometheus.Desc
 }
 
 func newStock(d *Desk) *stock {
-	return &stock{d, prometheus.NewDesc("ticketgate_tickets", "Tickets by queue and status.", []string{"queue", "status"}, nil)}
+	return &stock{
+		d: d, desc: prometheus.NewDesc("ticketgate_tickets", "Tickets by queue and status.", []string{"queue", "status"}, nil),
+		held: prometheus.NewDesc("ticketgate_suspended_messages", "Held mails that wait for somebody.", nil, nil),
+	}
 }
 
-func (s *stock) Describe(ch chan<- *prometheus.Desc) { ch <- s.desc }
+func (s *stock) Describe(ch chan<- *prometheus.Desc) {
+	ch <- s.desc
+	ch <- s.held
+}
 
 func (s *stock) Collect(ch chan<- prometheus.Metric) {
 	type sample struct {
@@ -85,8 +105,12 @@ func (s *stock) Collect(ch chan<- prometheus.Metric) {
 		n             uint64
 	}
 	var samples []sample
-	err := s.d.db.View(context.Background(), func(r store.Reader) error {
+	var held uint64
+	err := s.d.db.View(context.Background(), func(r store.Reader) (err error) {
 		samples = samples[:0]
+		if held, err = r.Counter(heldCounter()); err != nil {
+			return err
+		}
 		for _, q := range s.d.order {
 			for _, status := range statuses {
 				n, err := r.Counter(stockCounter(q.Name, status))
@@ -102,6 +126,7 @@ func (s *stock) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(s.desc, err)
 		return
 	}
+	ch <- prometheus.MustNewConstMetric(s.held, prometheus.GaugeValue, float64(held))
 	for _, x := range samples {
 		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, float64(x.n), x.queue, x.status)
 	}

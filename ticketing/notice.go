@@ -9,7 +9,7 @@ const NoticeLane = "notice"
 // concern. It is written in the ticket's transaction and told by notify.
 type Notice struct {
 	ID       string      `json:"id"`
-	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed
+	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed held_digest
 	Ticket   uint64      `json:"ticket"`
 	Queue    string      `json:"queue"`
 	Message  string      `json:"message"`
@@ -18,6 +18,7 @@ type Notice struct {
 	Audience []Recipient `json:"audience"`
 	At       time.Time   `json:"at"`
 	Detail   string      `json:"detail,omitempty"`
+	Held     *HeldDigest `json:"held,omitempty"` // of a held_digest, which is about no ticket
 
 	Automatic    string `json:"automatic,omitempty"`     // class of the causing mail, if a machine wrote it
 	Trust        string `json:"trust,omitempty"`         // of the causing mail
@@ -27,7 +28,7 @@ type Notice struct {
 
 // Recipient is somebody a notice may concern, resolved when it happened.
 type Recipient struct {
-	Role    string `json:"role"` // requester cc follower assignee agent
+	Role    string `json:"role"` // requester cc follower assignee agent lead
 	Address string `json:"address"`
 	Name    string `json:"name"`
 	Agent   string `json:"agent,omitempty"`

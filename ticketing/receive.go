@@ -44,7 +44,7 @@ func (w *work) receive(in *incoming) (*Receipt, error) {
 		return nil, err
 	}
 	r := &Receipt{ID: id, ReceivedAt: w.now, Source: in.template.Envelope.Source, EnvelopeFrom: in.template.Envelope.From, Raw: in.raw.Ref()}
-	if err := in.raw.Link(w.tx); err != nil {
+	if err := in.arrival.Raw.Link(w.tx); err != nil {
 		return nil, err
 	}
 	past, err := w.earlier(in)
@@ -58,18 +58,11 @@ func (w *work) receive(in *incoming) (*Receipt, error) {
 		}
 		for _, recipient := range u.recipients {
 			r.Outcomes = append(r.Outcomes, Outcome{
-				Recipient: clip(recipient, maxAddress), Outcome: arrival.Outcome, Ticket: arrival.Ticket, Message: arrival.Message, Reason: in.reason(arrival.Outcome),
+				Recipient: clip(recipient, maxAddress), Outcome: arrival.Outcome, Ticket: arrival.Ticket, Message: arrival.Message, Held: arrival.Held, Reason: arrival.reason,
 			})
 		}
 	}
 	return r, w.putReceipt(r)
-}
-
-func (in *incoming) reason(outcome string) string {
-	if outcome == "loop" {
-		return in.loop
-	}
-	return ""
 }
 
 // maxSameID is how many arrivals under one Message-ID are looked at before only
@@ -108,15 +101,18 @@ func (w *work) arrive(in *incoming, u *unit, receipt string, past *[]*arrivalRow
 	for _, old := range *past {
 		if old.Hash == in.hash && old.Queue == u.queue.Name {
 			again := *old
-			again.Outcome = "duplicate"
+			again.Outcome, again.reason = "duplicate", ""
 			return &again, nil
 		}
 	}
 	a := &arrivalRow{ID: idKey(in.id), Hash: in.hash, Queue: u.queue.Name}
-	if in.loop != "" {
-		a.Outcome = "loop"
-		w.tally.loops = append(w.tally.loops, in.loop)
-	} else if err := w.file(in, u, receipt, *past, a); err != nil {
+	reason, detail, err := w.suspect(in, u)
+	if err == nil && reason != "" {
+		err = w.hold(in, u, receipt, reason, detail, a)
+	} else if err == nil {
+		err = w.file(in, u, receipt, *past, a)
+	}
+	if err != nil {
 		return nil, err
 	}
 	*past = append(*past, a)

@@ -18,6 +18,7 @@ type Reconciliation struct {
 	Outcomes  int       `json:"outcomes"`
 	Tickets   int       `json:"tickets"`
 	Messages  int       `json:"messages"`
+	Held      int       `json:"held"`
 	Problems  []string  `json:"problems"` // each a sentence; empty when all is well
 	CheckedAt time.Time `json:"checked_at"`
 }
@@ -25,13 +26,14 @@ type Reconciliation struct {
 // maxProblems ends a reconciliation that finds nothing but trouble.
 const maxProblems = 1000
 
-// Reconcile walks the store: every outcome has its ticket and message, every
+// Reconcile walks the store: every outcome has its ticket and message or is held,
+// every held mail has its receipt, every
 // message its bytes (hash checked), every message its receipt, every ticket its
 // messages and counts. It reads page by page, so that mail goes on meanwhile;
 // what changes while it runs is judged as it was when its page was read.
 func (d *Desk) Reconcile(ctx context.Context) (*Reconciliation, error) {
 	rc := &reconciler{d: d, out: &Reconciliation{Problems: []string{}}}
-	for _, step := range []func(context.Context) error{rc.begin, rc.allReceipts, rc.allTickets} {
+	for _, step := range []func(context.Context) error{rc.begin, rc.allReceipts, rc.allTickets, rc.allHeld} {
 		if err := step(ctx); err != nil {
 			return nil, failure(err)
 		}
@@ -104,10 +106,7 @@ func (rc *reconciler) allReceipts(ctx context.Context) error {
 
 func (rc *reconciler) outcome(r store.Reader, row *receiptRow, o Outcome) error {
 	if o.Message == "" {
-		if o.Outcome != "loop" && o.Outcome != "held" && o.Outcome != "duplicate" {
-			rc.problem("receipt %s: %s for %s without a message", row.ID, o.Outcome, o.Recipient)
-		}
-		return nil
+		return rc.withoutMessage(r, row, o)
 	}
 	m, err := rc.d.messageByID(r, o.Message)
 	if err != nil {
@@ -125,6 +124,49 @@ func (rc *reconciler) outcome(r store.Reader, row *receiptRow, o Outcome) error 
 		rc.problem("receipt %s: ticket %d is missing", row.ID, o.Ticket)
 	}
 	return err
+}
+
+// withoutMessage: a mail that is on no ticket is held, for as long as held mail
+// is kept. A duplicate says what became of another receipt's mail.
+func (rc *reconciler) withoutMessage(r store.Reader, row *receiptRow, o Outcome) error {
+	if o.Outcome == "duplicate" {
+		return nil
+	}
+	if o.Outcome != "loop" && o.Outcome != "held" || o.Held == "" {
+		rc.problem("receipt %s: %s for %s without a message", row.ID, o.Outcome, o.Recipient)
+		return nil
+	}
+	h, err := rc.d.held.Find(r, heldKey(o.Held))
+	switch {
+	case err != nil:
+		return err
+	case h == nil && row.ReceivedAt.Add(holdTime).After(rc.out.CheckedAt):
+		rc.problem("receipt %s: held mail %s is missing", row.ID, o.Held)
+	case h != nil && h.Receipt != row.ID:
+		rc.problem("receipt %s: held mail %s is of receipt %s", row.ID, o.Held, h.Receipt)
+	}
+	return nil
+}
+
+func (rc *reconciler) allHeld(ctx context.Context) error {
+	return pages(ctx, rc.d.db, rc.d.held, func(r store.Reader, h *heldRow) error {
+		rc.out.Held++
+		receipt, err := rc.d.receipt(r, h.Receipt)
+		if err != nil {
+			return err
+		}
+		if receipt == nil {
+			rc.problem("held mail %s: receipt %s is missing", h.ID, h.Receipt)
+			return rc.bytes(ctx, "held mail "+h.ID, h.Raw.SHA256, h.Raw.Size)
+		}
+		if receipt.Raw != h.Raw { // else the bytes were checked with the receipt
+			rc.problem("held mail %s has other bytes than its receipt %s", h.ID, h.Receipt)
+		}
+		if !slices.ContainsFunc(receipt.Outcomes, func(o Outcome) bool { return o.Held == h.ID && o.Message == h.Message }) {
+			rc.problem("receipt %s does not know what became of held mail %s", h.Receipt, h.ID)
+		}
+		return nil
+	})
 }
 
 func (rc *reconciler) allTickets(ctx context.Context) error {

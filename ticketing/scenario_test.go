@@ -506,7 +506,7 @@ func TestScenario21OurOwnMailComesBack(t *testing.T) {
 		"From: " + helpdsk + "\nSubject: Re: Printer\nMessage-ID: <rewritten@relay.example>\n" + ticketing.LoopHeader + ": " + b.keys.LoopMark(l.id) + "\n\nhi\n",
 	} {
 		r := b.receive(mail{text: text})
-		if o := r.Outcomes[0]; o.Outcome != "loop" || o.Ticket != 0 || o.Reason == "" {
+		if o := r.Outcomes[0]; o.Outcome != "loop" || o.Ticket != 0 || o.Reason == "" || o.Held == "" {
 			t.Errorf("outcome %+v", o)
 		}
 		if o := b.take(mail{text: text}); o.Outcome != "duplicate" {

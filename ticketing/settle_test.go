@@ -141,7 +141,7 @@ func TestBounceByReturnPath(t *testing.T) {
 }
 
 // Scenario 24: without the return-path token a report changes no state, though
-// it names our Message-ID; it is kept.
+// it names our Message-ID; it is held.
 func TestScenario24ForgedReport(t *testing.T) {
 	t.Parallel()
 	b, n := openWithTicket(t)
@@ -149,11 +149,17 @@ func TestScenario24ForgedReport(t *testing.T) {
 	b.settle(message.Report{Parcel: "out_1", Message: p.ID, Ticket: n, Recipient: rAddr, State: "sent"})
 	l := b.mailTo(n, p.Mail, rAddr, message.RoleRequester, false)
 	forged := strings.Replace(report(rAddr, "failed", "5.1.1", "550"), "MIME-Version", "In-Reply-To: "+l.id+"\nMIME-Version", 1)
-	for _, to := range []string{helpdsk, l.replyTo} {
-		m := b.message(b.take(mail{from: "<>", to: []string{to}, text: strings.Replace(forged, "dsn-", "dsn-"+to[:9], 1)}).Message)
-		if m.Kind != "bounce" || m.Visibility != "internal" {
-			t.Errorf("message %+v", m)
+	version := b.ticket(n).Version
+	for i, to := range []string{helpdsk, l.replyTo} {
+		for j, from := range []string{"<>", "mailer-daemon@relay.example"} {
+			o := b.take(mail{from: from, to: []string{to}, text: strings.Replace(forged, "dsn-", fmt.Sprintf("dsn-%d%d-", i, j), 1)})
+			if o.Outcome != "held" || o.Reason != "backscatter" || o.Held == "" || o.Ticket != 0 || o.Message != "" {
+				t.Errorf("from %s to %s: %+v", from, to, o)
+			}
 		}
+	}
+	if b.ticket(n).Version != version {
+		t.Error("a forged report changed the ticket")
 	}
 	if got := b.states(p.ID)[rAddr]; got != "sent" {
 		t.Errorf("state %s", got)

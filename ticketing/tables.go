@@ -58,6 +58,8 @@ type arrivalRow struct {
 	Ticket  uint64 `json:"ticket,omitempty"`
 	Message string `json:"message,omitempty"`
 	Opened  bool   `json:"opened,omitempty"` // the ticket was opened by it
+	Held    string `json:"held,omitempty"`   // the held mail it became
+	reason  string // why, for the receipt
 }
 
 // deliveryRow is the state of a message for one recipient.
@@ -81,6 +83,8 @@ type tables struct {
 	arrivals   *store.Table[arrivalRow]
 	sent       *store.Table[Sent]
 	deliveries *store.Table[deliveryRow]
+	held       *store.Table[heldRow]
+	floods     *store.Table[floodRow]
 	secrets    *store.Table[secretRow]
 }
 
@@ -137,6 +141,8 @@ func newTables() tables {
 			func(s *Sent) store.Key { return sentKey(s.Ticket, s.Mail) }),
 		deliveries: store.NewTable("delivery", store.PrefixDelivery, []string{"message", "recipient"},
 			func(d *deliveryRow) store.Key { return deliveryKey(d.Message, d.Recipient) }),
+		held:   heldTable(),
+		floods: floodTable(),
 		secrets: store.NewTable("secret", store.PrefixSecret, []string{"sort", "epoch"},
 			func(s *secretRow) store.Key { return store.Key{}.Str(s.Sort).Uint(uint64(s.Epoch)) }),
 	}

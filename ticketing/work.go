@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"ticketgate/ticketing/agenda"
@@ -26,6 +27,8 @@ type work struct {
 	entries  []journal.Entry
 	jobs     []agenda.Job
 	tally    tally
+
+	heldDelta int // mails held now, less those that are not any more
 }
 
 // holding is a ticket in hand.
@@ -43,6 +46,8 @@ type tally struct {
 	loops    []string
 	solved   []string
 	reopened []string
+	held     []string // reasons
+	expired  int
 }
 
 type labels2 struct{ a, b string }
@@ -225,6 +230,7 @@ func (w *work) finish() error {
 			}
 		}
 	}
+	slices.SortStableFunc(w.jobs, func(a, b agenda.Job) int { return strings.Compare(a.Lane, b.Lane) })
 	for _, j := range w.jobs {
 		if err := w.d.agenda.Put(w.tx, j); err != nil {
 			return err
@@ -273,7 +279,11 @@ func (w *work) countStock() error {
 			return err
 		}
 	}
-	return nil
+	if w.heldDelta == 0 {
+		return nil
+	}
+	_, err := w.tx.Count(heldCounter(), uint64(int64(w.heldDelta)))
+	return err
 }
 
 func compareLabels(x, y labels2) int {

@@ -122,7 +122,7 @@ func TestOutboundShape(t *testing.T) {
 func TestReconcileShape(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	wantJSON(t, s.do("GET", "/reconcile", ""), 200, `{"receipts":3,"outcomes":4,"tickets":2,"messages":4,"problems":[],"checked_at":"2026-03-01T12:00:00Z"}`)
+	wantJSON(t, s.do("GET", "/reconcile", ""), 200, `{"receipts":3,"outcomes":4,"tickets":2,"messages":4,"held":0,"problems":[],"checked_at":"2026-03-01T12:00:00Z"}`)
 }
 
 func TestEmptyLists(t *testing.T) {
