@@ -65,7 +65,8 @@ func (p *parser) checkListeners(l Listen) {
 		addr   ListenAddr
 		served bool
 	}{
-		{"smtp", l.SMTP, true}, {"submission", l.Submission, false}, {"imap", l.IMAP, false},
+		{"smtp", l.SMTP, true}, {"submissions", l.Submissions, true}, {"submission", l.Submission, true},
+		{"lmtp", ListenAddr(l.LMTP), true}, {"imap", l.IMAP, false},
 		{"http", l.HTTP, true}, {"admin", l.Admin, true},
 	} {
 		at := path{"listen", x.key}
@@ -75,8 +76,12 @@ func (p *parser) checkListeners(l Listen) {
 		if !x.served {
 			p.warnf(at, "", "listen.%s is not served by this version", x.key)
 		}
-		if _, port, err := net.SplitHostPort(string(x.addr)); err == nil && port == "0" {
+		_, port, err := net.SplitHostPort(string(x.addr))
+		if err == nil && port == "0" {
 			continue
+		}
+		if x.key == "lmtp" && port == "25" {
+			p.errorf(at, `use  lmtp = "127.0.0.1:24"`, "listen.lmtp is on port 25, where other servers speak SMTP (RFC 2033 §5)")
 		}
 		if other, taken := used[string(x.addr)]; taken {
 			p.errorf(at, "", "listen.%s has the same address as listen.%s (%s)", x.key, other, x.addr)
@@ -90,9 +95,7 @@ func (p *parser) checkListeners(l Listen) {
 }
 
 func (p *parser) checkTLS(t TLS) {
-	if t.Mode == "acme" {
-		p.warnf(path{"tls", "mode"}, "", "tls.mode \"acme\" is not served by this version; a self-signed certificate is used")
-	}
+	p.checkACME(t)
 	for _, x := range []struct {
 		key string
 		val Path
@@ -103,6 +106,26 @@ func (p *parser) checkTLS(t TLS) {
 		case t.Mode != "files" && x.val != "":
 			p.errorf(path{"tls", x.key}, `set  mode = "files"`, "tls.%s is only used with mode \"files\"", x.key)
 		}
+	}
+}
+
+func (p *parser) checkACME(t TLS) {
+	u, err := url.Parse(t.ACMEDirectory)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		p.errorf(path{"tls", "acme_directory"}, fmt.Sprintf("use  acme_directory = %q", DefaultACME), "acme_directory must be an https:// address")
+	}
+	if t.Mode != "acme" {
+		if t.ACMEDirectory != DefaultACME {
+			p.errorf(path{"tls", "acme_directory"}, `set  mode = "acme"`, "tls.acme_directory is only used with mode \"acme\"")
+		}
+		if t.ACMEEmail != "" {
+			p.errorf(path{"tls", "acme_email"}, `set  mode = "acme"`, "tls.acme_email is only used with mode \"acme\"")
+		}
+		return
+	}
+	l := p.config.Listen
+	if l.HTTP == "" && l.Submissions == "" {
+		p.errorf(path{"tls", "mode"}, "", "tls.mode \"acme\" needs listen.http (as port 80) or listen.submissions (as port 443): the authority has to reach us")
 	}
 }
 

@@ -17,6 +17,7 @@ type Config struct {
 	Admin     Address            `toml:"admin" required:"yes" example:"ada@help.example" doc:"A person who reads what the server has to say about itself. Mail to postmaster goes there."`
 	PublicURL string             `toml:"public_url" example:"https://desk.help.example" doc:"Where people reach the web interface: the start of every link in mails and in the API. Empty means https:// and the hostname."`
 	Resolver  Resolver           `toml:"resolver" example:"127.0.0.1:53" doc:"The DNS server to ask, as address or address:port. Empty means the system's."`
+	Proxies   []Network          `toml:"trusted_proxies" max:"1000" example:"10.0.0.5" doc:"Load balancers of ours in front of the mail listeners. A connection from there must begin with a PROXY header (version 1 or 2) and counts as its client's. Nobody else may send one."`
 	Listen    Listen             `toml:"listen" doc:"Addresses to listen on, as host:port. An empty host means every interface, an empty value turns the listener off, port 0 lets the system choose."`
 	TLS       TLS                `toml:"tls" doc:"The certificate shown to mail servers and browsers."`
 	Store     Store              `toml:"store" doc:"Where everything is kept."`
@@ -31,11 +32,13 @@ type Config struct {
 
 // Listen holds the listeners' addresses; "" is off.
 type Listen struct {
-	SMTP       ListenAddr `toml:"smtp" doc:"Mail from other servers."`
-	Submission ListenAddr `toml:"submission" example:":587" doc:"Mail from agents' mail programs. Accepted, but not served by this version."`
-	IMAP       ListenAddr `toml:"imap" example:":143" doc:"Queues as mailboxes. Accepted, but not served by this version."`
-	HTTP       ListenAddr `toml:"http" doc:"The HTTP API."`
-	Admin      ListenAddr `toml:"admin" doc:"/livez, /readyz and /metrics. Keep it away from the internet."`
+	SMTP        ListenAddr `toml:"smtp" doc:"Mail from other servers."`
+	Submissions ListenAddr `toml:"submissions" example:":465" doc:"Mail from agents' mail programs, in TLS from the first octet (RFC 8314). They log in with an app password; see ticketgate agent app-password."`
+	Submission  ListenAddr `toml:"submission" example:":587" doc:"The same with STARTTLS, which is required before the login."`
+	LMTP        SocketAddr `toml:"lmtp" example:"unix:/run/ticketgate/lmtp.sock" doc:"Mail from our own mail server by LMTP, as host:port or unix: and a path. Whoever reaches it is trusted not to be counted and slowed down, so keep strangers away from it; a socket can be opened by the owner and the group."`
+	IMAP        ListenAddr `toml:"imap" example:":143" doc:"Queues as mailboxes. Accepted, but not served by this version."`
+	HTTP        ListenAddr `toml:"http" doc:"The HTTP API."`
+	Admin       ListenAddr `toml:"admin" doc:"/livez, /readyz and /metrics. Keep it away from the internet."`
 }
 
 func (l *Listen) setDefaults() {
@@ -44,12 +47,17 @@ func (l *Listen) setDefaults() {
 
 // TLS says where the certificate comes from.
 type TLS struct {
-	Mode string `toml:"mode" enum:"acme|files|self-signed" doc:"Where the certificate comes from. self-signed: made at start, enough for mail servers, which do not check it. files: cert and key. acme: accepted, but not served by this version; a self-signed certificate is used."`
-	Cert Path   `toml:"cert" example:"/etc/ticketgate/cert.pem" doc:"PEM file with the certificate and its chain, for mode files."`
-	Key  Path   `toml:"key" example:"/etc/ticketgate/key.pem" doc:"PEM file with the private key, for mode files."`
+	Mode          string  `toml:"mode" enum:"acme|files|self-signed" doc:"Where the certificate comes from. self-signed: made at start, enough for mail servers, which do not check it. files: cert and key, read again when they change. acme: asked for at an authority, which must reach the http listener as port 80 of the hostname, or the submissions listener as port 443; until it has answered the self-signed one is shown."`
+	Cert          Path    `toml:"cert" example:"/etc/ticketgate/cert.pem" doc:"PEM file with the certificate and its chain, for mode files."`
+	Key           Path    `toml:"key" example:"/etc/ticketgate/key.pem" doc:"PEM file with the private key, for mode files."`
+	ACMEDirectory string  `toml:"acme_directory" doc:"Directory of the authority, for mode acme. Choosing mode acme accepts the authority's terms."`
+	ACMEEmail     Address `toml:"acme_email" example:"ada@help.example" doc:"Whom the authority warns. Empty means admin."`
 }
 
-func (t *TLS) setDefaults() { t.Mode = "self-signed" }
+func (t *TLS) setDefaults() { t.Mode, t.ACMEDirectory = "self-signed", DefaultACME }
+
+// DefaultACME is the directory of Let's Encrypt.
+const DefaultACME = "https://acme-v02.api.letsencrypt.org/directory"
 
 // Store says where data is kept.
 type Store struct {
@@ -82,10 +90,11 @@ func (o *Outbound) setDefaults() {
 
 // Limits bound what a peer may cost.
 type Limits struct {
-	MessageSize      Size `toml:"message_size" doc:"Largest mail taken, as sent over the wire. Larger ones get 552."`
-	Recipients       int  `toml:"recipients" min:"1" max:"10000" doc:"Most recipients of one mail; RFC 5321 asks for at least 100."`
-	Connections      int  `toml:"connections" min:"1" max:"100000" doc:"Most SMTP connections at the same time."`
-	PerIPConnections int  `toml:"per_ip_connections" min:"1" max:"100000" doc:"Most SMTP connections from one address at the same time."`
+	MessageSize      Size      `toml:"message_size" doc:"Largest mail taken, as sent over the wire. Larger ones get 552."`
+	Recipients       int       `toml:"recipients" min:"1" max:"10000" doc:"Most recipients of one mail; RFC 5321 asks for at least 100."`
+	Connections      int       `toml:"connections" min:"1" max:"100000" doc:"Most SMTP connections at the same time."`
+	PerIPConnections int       `toml:"per_ip_connections" min:"1" max:"100000" doc:"Most SMTP connections from one address at the same time. One /24 (or /64 of IPv6) may have three times that, one /16 (or /48) nine times."`
+	Deny             []Network `toml:"deny" max:"10000" example:"192.0.2.0/24" doc:"Networks that are turned away at the door with 421."`
 }
 
 func (l *Limits) setDefaults() {

@@ -73,7 +73,6 @@ func TestSample(t *testing.T) {
 		warnings = append(warnings, p.Key+": "+p.Text)
 	}
 	if diff := cmp.Diff([]string{
-		"listen.submission: listen.submission is not served by this version",
 		"listen.imap: listen.imap is not served by this version",
 	}, warnings); diff != "" {
 		t.Error(diff)
@@ -132,7 +131,7 @@ func TestExampleFull(t *testing.T) {
 	}
 	_, problems := Parse("t.toml", []byte(strings.Join(lines, "")))
 	for _, p := range problems.Errors() {
-		if p.Key != "store.url" && p.Key != "tls.cert" && p.Key != "tls.key" && p.Key != "metrics.token_file" {
+		if p.Key != "store.url" && p.Key != "tls.cert" && p.Key != "tls.key" && p.Key != "metrics.token_file" && p.Key != "tls.acme_email" {
 			t.Errorf("with every key: %v\n%s", p, p.Excerpt)
 		}
 	}
@@ -362,4 +361,26 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSocketAddr: a place for LMTP is an address or a socket.
+func TestSocketAddr(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]string{
+		"unix:/run/lmtp.sock": {"unix", "/run/lmtp.sock"}, "127.0.0.1:24": {"tcp", "127.0.0.1:24"}, ":24": {"tcp", ":24"}, "[::1]:24": {"tcp", "[::1]:24"},
+	} {
+		var s SocketAddr
+		if err := s.UnmarshalText([]byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if network, address := s.Split(); network != want[0] || address != want[1] {
+			t.Errorf("%s: %s %s", text, network, address)
+		}
+	}
+	for _, bad := range []string{"unix:", "unix:lmtp.sock", "unix:/a\x00b", "unix:/" + strings.Repeat("a", 107), "lmtp.sock", "24", "mail.help.example:24"} {
+		var s SocketAddr
+		if err := s.UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
 }

@@ -100,6 +100,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Hostname]():   "host name",
 	reflect.TypeFor[Address]():    "mail address",
 	reflect.TypeFor[ListenAddr](): "host:port",
+	reflect.TypeFor[SocketAddr](): "host:port or unix:path",
 	reflect.TypeFor[Resolver]():   "ip:port",
 	reflect.TypeFor[HostPort]():   "host:port",
 	reflect.TypeFor[Network]():    "network",

@@ -287,6 +287,35 @@ func (l *ListenAddr) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// SocketAddr is host:port or unix:path to listen on; "" is off.
+type SocketAddr string
+
+// UnmarshalText takes what ListenAddr takes, or unix: and an absolute path.
+func (s *SocketAddr) UnmarshalText(text []byte) error {
+	if path, ok := strings.CutPrefix(string(text), "unix:"); ok {
+		// The kernel's address has room for 107 octets.
+		if !strings.HasPrefix(path, "/") || len(path) > 107 || strings.ContainsRune(path, 0) {
+			return fmt.Errorf(`%q is not a socket such as "unix:/run/ticketgate/lmtp.sock": the path must be absolute and have at most 107 octets`, text)
+		}
+		*s = SocketAddr(text)
+		return nil
+	}
+	var l ListenAddr
+	if err := l.UnmarshalText(text); err != nil {
+		return err
+	}
+	*s = SocketAddr(l)
+	return nil
+}
+
+// Split returns the network and the address to listen on.
+func (s SocketAddr) Split() (network, address string) {
+	if path, ok := strings.CutPrefix(string(s), "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", string(s)
+}
+
 // Resolver is the ip:port of a DNS server; "" is the system's.
 type Resolver string
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"ticketgate/gateway/api"
@@ -39,21 +40,34 @@ func (p *program) openDoors(ctx context.Context) error {
 }
 
 func (p *program) openSMTP(ctx context.Context) error {
-	if p.cfg.Listen.SMTP == "" {
+	lmtpNetwork, lmtpAddress := p.cfg.Listen.LMTP.Split()
+	doors := slices.DeleteFunc([]mailDoor{
+		{"smtp", smtpd.MX, "tcp", string(p.cfg.Listen.SMTP)},
+		{"submissions", smtpd.Submissions, "tcp", string(p.cfg.Listen.Submissions)},
+		{"submission", smtpd.Submission, "tcp", string(p.cfg.Listen.Submission)},
+		{"lmtp", smtpd.LMTP, lmtpNetwork, lmtpAddress},
+	}, func(d mailDoor) bool { return d.address == "" })
+	if len(doors) == 0 {
 		return nil
 	}
 	tlsConfig, err := serverTLS(p.cfg, p.world.now(), p.world.random)
 	if err != nil {
 		return err
 	}
+	perIP := p.cfg.Limits.PerIPConnections
 	p.smtp, err = smtpd.New(smtpd.Options{
 		Hostname: string(p.cfg.Hostname),
 		Intake:   p.intake,
 		TLS:      tlsConfig,
+		Auth:     newMailLogin(p.cfg, p.passwords),
+		Domains:  p.domains(),
+		Proxies:  prefixes(p.cfg.Proxies),
 		Limits: smtpd.Limits{
 			Total:      p.cfg.Limits.Connections,
-			PerIP:      p.cfg.Limits.PerIPConnections,
-			PerNet:     3 * p.cfg.Limits.PerIPConnections,
+			PerIP:      perIP,
+			PerNet:     3 * perIP,
+			PerWide:    9 * perIP,
+			Deny:       prefixes(p.cfg.Limits.Deny),
 			Recipients: p.cfg.Limits.Recipients,
 			PreGreet:   preGreet,
 			Unlimited:  p.ownHosts(),
@@ -66,13 +80,49 @@ func (p *program) openSMTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.listen(ctx, "smtp", string(p.cfg.Listen.SMTP))
-	if err != nil {
-		return err
+	// All are opened before any is served: one that cannot be opened ends the
+	// start, and nobody has been let in by then.
+	var open []net.Listener
+	for _, d := range doors {
+		l, err := p.openMailDoor(ctx, d)
+		if err != nil {
+			for _, l := range open {
+				l.Close()
+			}
+			return err
+		}
+		open = append(open, l)
 	}
-	p.background("smtp listener", func(context.Context) error { return p.smtp.Serve(l, smtpd.MX) })
+	for i, d := range doors {
+		p.background(d.name+" listener", func(context.Context) error { return p.smtp.Serve(open[i], d.kind) })
+	}
 	p.onStop("smtp sessions", p.smtp.Shutdown)
 	return nil
+}
+
+// mailDoor is a place where mail comes in.
+type mailDoor struct{ name, kind, network, address string }
+
+func (p *program) openMailDoor(ctx context.Context, d mailDoor) (net.Listener, error) {
+	if d.network != "unix" {
+		return p.listen(ctx, d.name, d.address)
+	}
+	// The store's lock says that no other daemon of this store lives here.
+	if info, err := os.Lstat(d.address); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if err := os.Remove(d.address); err != nil {
+			return nil, fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	l, err := p.world.listen(ctx, d.network, d.address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.name, err)
+	}
+	if err := os.Chmod(d.address, 0o660); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("%s: %w", d.name, err)
+	}
+	p.addrs[d.name] = d.address
+	return l, nil
 }
 
 // preGreet is how long strangers have to wait for the greeting; only bots
@@ -84,9 +134,7 @@ const preGreet = 500 * time.Millisecond
 func (p *program) ownHosts() []netip.Prefix {
 	hosts := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	for _, q := range p.cfg.Queues {
-		for _, n := range q.TrustedForwarders {
-			hosts = append(hosts, n.Prefix)
-		}
+		hosts = append(hosts, prefixes(q.TrustedForwarders)...)
 	}
 	return hosts
 }

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
+	"crypto/subtle"
+	"errors"
 	"maps"
 	"net/netip"
 	"runtime"
 	"slices"
 
 	"ticketgate/config"
+	"ticketgate/gateway/login"
+	"ticketgate/gateway/smtpd"
 	"ticketgate/ticketing"
+	"ticketgate/ticketing/message"
 )
 
 // queuesOf and agentsOf turn the words of the configuration into the desk's
@@ -16,10 +22,6 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 	var out []ticketing.Queue
 	for _, name := range slices.Sorted(maps.Keys(cfg.Queues)) {
 		q := cfg.Queues[name]
-		forwarders := make([]netip.Prefix, len(q.TrustedForwarders))
-		for i, n := range q.TrustedForwarders {
-			forwarders[i] = n.Prefix
-		}
 		out = append(out, ticketing.Queue{
 			Name:              name,
 			Address:           string(q.Address),
@@ -28,7 +30,7 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 			Agents:            q.Agents,
 			CC:                ticketing.CCPolicy{Allow: q.CC.Allow, Max: q.CC.Max, Never: q.CC.Never},
 			AutoAck:           q.AutoAck.Enabled,
-			TrustedForwarders: forwarders,
+			TrustedForwarders: prefixes(q.TrustedForwarders),
 			CopyAlways:        q.CopyAlways,
 			ReopenWindow:      q.ReopenWindow.Std(),
 		})
@@ -51,6 +53,50 @@ func addresses(list []config.Address) []string {
 		out[i] = string(a)
 	}
 	return out
+}
+
+func prefixes(list []config.Network) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, n := range list {
+		out[i] = n.Prefix
+	}
+	return out
+}
+
+// mailLogin knows which agents hand in mail, and by which app passwords.
+type mailLogin struct {
+	passwords *login.AppPasswords
+	accounts  map[string]*smtpd.Account // by id and by every address, folded
+}
+
+func newMailLogin(cfg *config.Config, passwords *login.AppPasswords) *mailLogin {
+	m := &mailLogin{passwords: passwords, accounts: map[string]*smtpd.Account{}}
+	for name, a := range cfg.Agents {
+		account := &smtpd.Account{User: name, Addresses: addresses(a.Addresses)}
+		m.accounts[message.Fold(name)] = account
+		for _, addr := range account.Addresses {
+			m.accounts[message.Fold(addr)] = account
+		}
+	}
+	return m
+}
+
+// Authenticate does the same work for a user there is none of.
+func (m *mailLogin) Authenticate(ctx context.Context, user, secret string) (*smtpd.Account, error) {
+	account := m.accounts[message.Fold(user)]
+	if account == nil {
+		account = &smtpd.Account{}
+	}
+	agent, err := m.passwords.Verify(ctx, secret)
+	switch {
+	case errors.Is(err, login.ErrToken):
+		return nil, smtpd.ErrCredentials
+	case err != nil:
+		return nil, err
+	case subtle.ConstantTimeCompare([]byte(agent), []byte(account.User)) != 1:
+		return nil, smtpd.ErrCredentials
+	}
+	return account, nil
 }
 
 func goVersion() string { return runtime.Version() }
