@@ -119,6 +119,8 @@ type Verdict struct {
 	Trust     string       `json:"trust"`               // T0 T1 T2
 	Forwarder bool         `json:"forwarder,omitempty"` // the peer is a trusted forwarder of the queue
 	User      string       `json:"user,omitempty"`      // authenticated submission: the agent's name
+	IPRev     AuthResult   `json:"iprev,omitzero"`      // a score; Domain is the confirmed name
+	Reasons   []string     `json:"reasons,omitempty"`   // why Trust is what it is, for people
 }
 
 // AuthResult is one method's result in the words of RFC 8601.
@@ -128,6 +130,7 @@ type AuthResult struct {
 	Selector    string `json:"selector,omitempty"`
 	Policy      string `json:"policy,omitempty"`
 	Disposition string `json:"disposition,omitempty"`
+	Reason      string `json:"reason,omitempty"` // for people
 }
 
 // Message is one entry of a ticket. Its bytes are the blob Raw.

@@ -178,11 +178,23 @@ func (s *Server) Asked(name string, qtype uint16) int {
 	return s.asked[key{canonical(name), qtype}]
 }
 
+// canonical spells a name as the library does when it reads it off the wire.
+// Its octets mean themselves; only the dot is special.
 func canonical(name string) string {
 	if name == "" {
 		return ""
 	}
-	return strings.ToLower(dns.Fqdn(name))
+	name = strings.ToLower(dns.Fqdn(strings.ReplaceAll(name, `\`, `\\`)))
+	wire := make([]byte, 300)
+	n, err := dns.PackDomainName(name, wire, 0, nil, false)
+	if err != nil {
+		return name // cannot be asked for
+	}
+	back, _, err := dns.UnpackDomainName(wire[:n], 0)
+	if err != nil {
+		return name
+	}
+	return back
 }
 
 func (s *Server) add(name string, qtype uint16, rr dns.RR) {

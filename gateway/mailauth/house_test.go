@@ -1,0 +1,147 @@
+package mailauth_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-msgauth/dkim"
+
+	"ticketgate/gateway/mailauth"
+	"ticketgate/resolver"
+	"ticketgate/test/dnstest"
+	"ticketgate/ticketing"
+)
+
+// house is a checker that asks a test name server.
+type house struct {
+	*dnstest.Server
+	c   *mailauth.Checker
+	now time.Time
+}
+
+var today = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func newHouse(t testing.TB) *house { return houseAt(t, today, time.Second) }
+
+func houseAt(t testing.TB, now time.Time, dnsTimeout time.Duration) *house {
+	t.Helper()
+	h := &house{Server: dnstest.Start(t), now: now}
+	clock := func() time.Time { return h.now }
+	r, err := resolver.New(resolver.Options{
+		Server: h.Addr(), Dial: (&net.Dialer{}).DialContext, Now: clock, Timeout: dnsTimeout, Rounds: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.c, err = mailauth.New(mailauth.Options{DNS: r, Now: clock}); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// check evaluates a mail sent by ip on behalf of from.
+func (h *house) check(t testing.TB, ip, helo, from, mail string) (ticketing.Verdict, *mailauth.Evidence) {
+	t.Helper()
+	in := mailauth.Input{HELO: helo, EnvelopeFrom: from, Raw: strings.NewReader(mail), Size: int64(len(mail))}
+	if ip != "" {
+		in.RemoteIP = netip.MustParseAddr(ip)
+	}
+	return h.c.Evaluate(context.Background(), in)
+}
+
+// signer is a key and its record.
+type signer struct {
+	key    crypto.Signer
+	record string
+}
+
+var signers = sync.OnceValue(func() map[string]signer {
+	pub, priv, _ := ed25519.GenerateKey(deterministic{})
+	out := map[string]signer{"ed25519": {priv, "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(pub)}}
+	for name, bits := range map[string]int{"rsa1024": 1024, "rsa2048": 2048} {
+		k, err := rsa.GenerateKey(deterministic{}, bits)
+		if err != nil {
+			panic(err)
+		}
+		der, _ := x509.MarshalPKIXPublicKey(&k.PublicKey)
+		out[name] = signer{k, "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)}
+	}
+	return out
+})
+
+// deterministic is no secret: keys of tests may be guessed.
+type deterministic struct{}
+
+func (deterministic) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i*7 + len(p))
+	}
+	return len(p), nil
+}
+
+// sign signs a mail with the library, our reference.
+func sign(t testing.TB, key crypto.Signer, domain, selector, mail string, change func(*dkim.SignOptions)) string {
+	t.Helper()
+	o := &dkim.SignOptions{
+		Domain: domain, Selector: selector, Signer: key, Hash: crypto.SHA256,
+		HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
+		HeaderKeys: []string{"From", "Subject"},
+	}
+	if change != nil {
+		change(o)
+	}
+	var out bytes.Buffer
+	if err := dkim.Sign(&out, strings.NewReader(mail), o); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func crlf(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
+}
+
+func corpora(t testing.TB, parts ...string) string {
+	t.Helper()
+	if root := os.Getenv("TICKETGATE_CORPORA"); root != "" {
+		return filepath.Join(append([]string{root}, parts...)...)
+	}
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		if root := filepath.Join(dir, "shared", "corpora"); isDir(root) {
+			return filepath.Join(append([]string{root}, parts...)...)
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	t.Fatal("no corpora: set TICKETGATE_CORPORA")
+	return ""
+}
+
+func isDir(p string) bool {
+	info, err := os.Stat(p)
+	return err == nil && info.IsDir()
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
