@@ -19,18 +19,22 @@ import (
 // Options are what a Desk needs from the world. DB, Blobs, Journal, Agenda and
 // Random are required.
 type Options struct {
-	DB          store.DB
-	Blobs       *blob.Store
-	Journal     *journal.Journal
-	Agenda      *agenda.Agenda
-	Queues      []Queue
-	Agents      []Agent
-	Admin       string
-	Random      io.Reader
-	Log         *slog.Logger          // nil drops what would be logged
-	Registerer  prometheus.Registerer // nil keeps the metrics private
-	Limits      message.Limits        // the zero value means message.DefaultLimits
-	SenderFlood FloodLimit            // what one author may write to one queue; the zero value is no limit
+	DB         store.DB
+	Blobs      *blob.Store
+	Journal    *journal.Journal
+	Agenda     *agenda.Agenda
+	Queues     []Queue
+	Agents     []Agent
+	Admin      string
+	Random     io.Reader
+	Log        *slog.Logger          // nil drops what would be logged
+	Registerer prometheus.Registerer // nil keeps the metrics private
+	Limits     message.Limits        // the zero value means message.DefaultLimits
+	// Acked reports whether an address had an acknowledgement so lately that
+	// it gets no other. What could only become one is not noticed then: a
+	// flood from one address costs no notices. nil leaves it to notify.
+	Acked       func(r store.Reader, address string) (bool, error)
+	SenderFlood FloodLimit // what one author may write to one queue; the zero value is no limit
 }
 
 // Desk is the domain: every change of a ticket goes through it. It fits
@@ -46,6 +50,7 @@ type Desk struct {
 	keyring *message.Keyring
 	metrics *metrics
 	flood   FloodLimit
+	acked   func(store.Reader, string) (bool, error)
 	tables
 	staff
 }
@@ -68,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	}
 	d := &Desk{
 		db: o.DB, blobs: o.Blobs, journal: o.Journal, agenda: o.Agenda,
-		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood,
+		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, acked: o.Acked,
 		tables: newTables(), staff: *s,
 	}
 	if d.keyring, err = loadKeyring(ctx, d.db, &d.tables, d.random); err != nil {

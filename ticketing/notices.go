@@ -35,8 +35,8 @@ const (
 func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
 	t.Mails++
 	w.touch(t)
-	if len(n.Audience) == 0 || w.d.unheard(&n, t) {
-		return t.Mails, nil
+	if unheard, err := w.unheard(&n, t); err != nil || unheard {
+		return t.Mails, err
 	}
 	n.Ticket, n.Queue, n.Mail, n.At = t.Number, t.Queue, t.Mails, w.now
 	sent := Sent{Ticket: t.Number, Mail: n.Mail, Message: n.Message, Visible: []string{}, At: w.now}
@@ -62,16 +62,25 @@ func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
 	return n.Mail, nil
 }
 
-// unheard reports whether nobody can come to hear of a notice: its only
-// audience is the customer who caused it, and he cannot be acknowledged. Notify
-// decides the same; this saves writing down what it would throw away.
-func (d *Desk) unheard(n *Notice, t *ticketRow) bool {
-	if len(n.Audience) != 1 || n.Audience[0].Agent != "" || n.Actor.Address == "" ||
-		message.Fold(n.Audience[0].Address) != message.Fold(n.Actor.Address) {
-		return false
+// unheard reports whether nobody can come to hear of a notice: it has no
+// audience but the customer who caused it, and he gets no acknowledgement.
+// Notify decides the same; this saves writing down what it would throw away.
+func (w *work) unheard(n *Notice, t *ticketRow) (bool, error) {
+	if len(n.Audience) == 0 {
+		return true, nil
 	}
-	q := d.queues[t.Queue]
-	return n.Event != eventCreated || n.NoAck || n.Automatic != "" || n.Trust == "T0" && !n.KnownContact || q != nil && !q.AutoAck
+	r := n.Audience[0]
+	if len(n.Audience) > 1 || r.Agent != "" || n.Actor.Address == "" || message.Fold(r.Address) != message.Fold(n.Actor.Address) {
+		return false, nil
+	}
+	q := w.d.queues[t.Queue]
+	if n.Event != eventCreated || n.NoAck || n.Automatic != "" || n.Trust == "T0" && !n.KnownContact || q != nil && !q.AutoAck {
+		return true, nil
+	}
+	if w.d.acked == nil {
+		return false, nil
+	}
+	return w.d.acked(w.tx, r.Address)
 }
 
 func split(list []Recipient) (head, rest []Recipient) {

@@ -209,6 +209,7 @@ func (p *program) openDesk(ctx context.Context) (err error) {
 		Agents:     agentsOf(p.cfg),
 		Admin:      string(p.cfg.Admin),
 		Random:     p.world.random,
+		Acked:      notify.NewAcks().Had,
 		Log:        p.world.log,
 		Registerer: p.world.metrics,
 		Limits:     message.DefaultLimits(),

@@ -85,6 +85,22 @@ func proven(a *affair) bool {
 	return a.msg != nil && (a.msg.Auth.Trust == "T1" || a.msg.Auth.Trust == "T2")
 }
 
+// Acks knows who was acknowledged lately.
+type Acks struct{ rows *store.Table[ackRow] }
+
+// NewAcks returns what is known in the stores it will be asked about.
+func NewAcks() *Acks { return &Acks{rows: ackTable()} }
+
+// Had reports whether an address had its acknowledgement within the last day.
+func (a *Acks) Had(r store.Reader, address string) (bool, error) {
+	l := addressLimit(address)
+	row, err := a.rows.Find(r, ackKey(l.scope, l.name))
+	if err != nil || row == nil {
+		return false, err
+	}
+	return l.refuses(row, r.Now()), nil
+}
+
 // refusal is an acknowledgement that a limit withheld.
 type refusal struct {
 	scope, name string
@@ -111,11 +127,13 @@ func (l limit) refuses(row *ackRow, now time.Time) bool {
 	return l.next(row, now).Sub(now) > time.Duration(l.burst-1)*l.token
 }
 
+func addressLimit(to string) limit { return limit{scopeAddress, message.Fold(to), 1, ackPause} }
+
 func (n *Notifier) limitsFor(to string) []limit {
-	address := message.Fold(to)
+	first := addressLimit(to)
 	return []limit{
-		{scopeAddress, address, 1, ackPause},
-		{scopeDomain, message.Address{Addr: address}.Domain(), n.o.Acks.Domain, ackPeriod / time.Duration(n.o.Acks.Domain)},
+		first,
+		{scopeDomain, message.Address{Addr: first.name}.Domain(), n.o.Acks.Domain, ackPeriod / time.Duration(n.o.Acks.Domain)},
 		{scopeTotal, "", n.o.Acks.Total, ackPeriod / time.Duration(n.o.Acks.Total)},
 	}
 }

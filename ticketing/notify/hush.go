@@ -33,7 +33,13 @@ func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
 		open, hushed = nil, hushed[:0]
 		had := map[string]bool{}
 		for _, a := range acks {
-			refused, err := n.hadAck(tx, a.notice.Audience[0].Address, had)
+			address := message.Fold(a.notice.Audience[0].Address)
+			refused, known := had[address]
+			var err error
+			if !known {
+				refused, err = n.hadAck(tx, address)
+				had[address] = refused
+			}
 			if err != nil {
 				return err
 			}
@@ -76,18 +82,12 @@ func onlyAck(n *ticketing.Notice) bool {
 	return r.Agent == "" && r.Role == "requester" && n.Actor.Address != "" && message.Fold(r.Address) == message.Fold(n.Actor.Address)
 }
 
-// hadAck reports whether an address had its acknowledgement today, and
-// remembers in known what it looked up.
-func (n *Notifier) hadAck(tx store.Tx, to string, known map[string]bool) (bool, error) {
-	l := n.limitsFor(to)[0]
-	had, ok := known[l.name]
-	if ok {
-		return had, nil
-	}
+// hadAck is Acks.Had in the transaction that ends the notice.
+func (n *Notifier) hadAck(tx store.Tx, address string) (bool, error) {
+	l := addressLimit(address)
 	row, err := n.ackRow(tx, l)
 	if err != nil {
 		return false, err
 	}
-	known[l.name] = l.refuses(row, tx.Now())
-	return known[l.name], nil
+	return l.refuses(row, tx.Now()), nil
 }

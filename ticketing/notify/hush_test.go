@@ -102,3 +102,31 @@ func TestOnlyAck(t *testing.T) {
 		t.Error("an unreadable notice was dropped")
 	}
 }
+
+// What the desk is told of the bucket is what the bucket does.
+func TestAcksHad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	had := func(address string) (had bool) {
+		t.Helper()
+		err := w.db.View(context.Background(), func(r store.Reader) (err error) {
+			had, err = NewAcks().Had(r, address)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return had
+	}
+	if had("anna@customer.example") {
+		t.Error("she had one before she wrote")
+	}
+	w.write("anna@customer.example")
+	if !had("Anna@CUSTOMER.example") || had("bo@customer.example") {
+		t.Error("after her first mail she had one, and he had none")
+	}
+	w.clock.move(25 * time.Hour)
+	if had("anna@customer.example") {
+		t.Error("a day later the next is due")
+	}
+}

@@ -93,7 +93,7 @@ func New(o Options) *Notifier {
 		}, []string{"event", "result"}),
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ticketgate_acknowledgements_withheld_total",
-			Help: "Acknowledgements not sent because of a limit, by the limit.",
+			Help: "Acknowledgements not sent because of a limit, by the limit, where the desk asked for one.",
 		}, []string{"limit"}),
 	}
 	for _, event := range events {
