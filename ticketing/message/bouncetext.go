@@ -1,6 +1,9 @@
 package message
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Bounds of reading a report in prose.
 const (
@@ -114,7 +117,7 @@ func (t *textReport) line(l string) {
 }
 
 func (e *textEntry) add(s string) {
-	if s = strings.TrimSpace(s); s != "" && len(e.lines) < maxDiagLines {
+	if s = strings.TrimSpace(s); s != "" && len(e.lines) < maxDiagLines && !slices.Contains(e.lines, s) {
 		e.lines = append(e.lines, s)
 	}
 }
@@ -140,8 +143,8 @@ func (t *textReport) begin(addr, rest string, kind int) {
 		t.entries = append(t.entries, e)
 	}
 	e.kind = max(e.kind, kind)
-	if e.closed && len(e.lines) > 0 && findCode(strings.Join(e.lines, " ")) {
-		t.cur = nil // said already; a second list repeats it
+	if said := strings.Join(e.lines, " "); e.closed && (smtpCode(said) != 0 || enhancedCode(said) != "") {
+		t.cur = nil // a second list repeats the first
 		return
 	}
 	e.closed = false

@@ -54,7 +54,10 @@ const (
 func ParseFeedback(m *Mail) *FeedbackReport {
 	part := findType(m.Root, "message/feedback-report")
 	if part == nil {
-		return complaintNotice(m)
+		if f := complaintNotice(m); f != nil {
+			return f
+		}
+		return returnedComplaint(m)
 	}
 	raw, _ := io.ReadAll(io.LimitReader(m.Open(part), maxStatusBytes))
 	h := fieldsOf(strings.TrimLeft(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"))
@@ -106,6 +109,25 @@ func ParseFeedback(m *Mail) *FeedbackReport {
 		f.ReturnedHeader = returned[0]
 	}
 	return f
+}
+
+// returnedComplaint reads the complaints of Microsoft's consumer mail: no report,
+// but the mail complained about, marked with the recipient.
+func returnedComplaint(m *Mail) *FeedbackReport {
+	subject, ok := strings.CutPrefix(strings.ToLower(m.Header.Text("Subject")), "complaint about message from ")
+	if !ok {
+		return nil
+	}
+	for _, h := range returnedHeaders(m) {
+		rcpt := h.Addresses("X-HmXmrOriginalRecipient")
+		if len(rcpt) == 0 {
+			continue
+		}
+		f := &FeedbackReport{Type: "abuse", Version: 1, Incidents: 1, SourceIP: sourceIP(subject), OriginalRcptTo: []string{rcpt[0].Addr}, Returned: idsOf([]Header{h}), ReturnedHeader: h}
+		f.ArrivalDate, _ = m.Header.Date()
+		return f
+	}
+	return nil
 }
 
 // bounce is the report as the API shows it: its kind and whom it concerns. If it

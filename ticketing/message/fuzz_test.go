@@ -120,3 +120,27 @@ func FuzzHTMLToText(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseBounce(f *testing.F) {
+	for _, p := range proseReports {
+		f.Add("From: "+p.from+"\nSubject: "+p.subject+"\n\n"+p.text, "")
+	}
+	f.Add(crlf(report), "")
+	f.Add("From: a@b.c\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nOriginal-Rcpt-To: <a@b.c>\nSource-IP: 192.0.2.1\nSource-Port: 99\n", "a@b.c")
+	f.Add("X-Amz-Sns-Message-Id: 1\n\n{\"notificationType\":\"Bounce\",\"bounce\":{\"bouncedRecipients\":[{\"emailAddress\":\"a@b.c\",\"status\":\"5.1.1\"}]}}", "")
+	f.Fuzz(func(t *testing.T, raw, from string) {
+		m, err := Parse(strings.NewReader(raw), int64(len(raw)), Limits{Depth: 6, Parts: 20, HeaderLines: 50, HeaderBytes: 4096})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := ParseBounceFrom(m, from)
+		checkBounce(t, "fuzz", b)
+		class := Classify(m, from).Class
+		if f := ParseFeedback(m); f != nil && (class != "feedback" && class != "bounce" || f.Type == "" || f.Incidents < 1) {
+			t.Errorf("class %s of %+v", class, f)
+		}
+		if b != nil && b.FeedbackType == "" && class != "bounce" && class != "delayed" && len(statusParts(m.Root)) == 0 {
+			t.Errorf("class %s of a report: %+v", class, b)
+		}
+	})
+}

@@ -2,8 +2,8 @@ package message
 
 import "strings"
 
-// transcript follows an SMTP session as sendmail (">>>" and "<<<") and Postfix
-// ("In:" and "Out:") print it, and sendmail's own verdicts under it
+// transcript follows an SMTP session as sendmail and filters (">>>" and "<<<")
+// and Postfix ("In:" and "Out:") print it, and sendmail's own verdicts under it
 // ("550 <a@b>... User unknown").
 type transcript struct {
 	said     []*textEntry // recipients in order of appearance
@@ -16,10 +16,10 @@ type transcript struct {
 
 // line takes a line of the session; false if it is none.
 func (x *transcript) line(s string) bool {
-	if rest, ok := cutAny(s, ">>> ", "In: "); ok {
+	if rest, ok := cutAny(s, ">>> ", "In: ", "Sent >>> "); ok {
 		return x.command(strings.TrimSpace(rest))
 	}
-	if rest, ok := cutAny(s, "<<< ", "Out: "); ok {
+	if rest, ok := cutAny(s, "<<< ", "Out: ", "Received <<< "); ok {
 		x.answer(strings.TrimSpace(rest))
 		return true
 	}
