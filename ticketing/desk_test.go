@@ -131,16 +131,18 @@ func open(t testing.TB) *bench {
 	return openOn(t, twice{db}, c)
 }
 
-func openOn(t testing.TB, db store.DB, c *clock) *bench {
+func openOn(t testing.TB, db store.DB, c *clock, change ...func(*ticketing.Options)) *bench {
 	t.Helper()
 	b := &bench{t: t, db: db, clock: c}
 	b.blobs = blob.New(db, newRandom(1))
 	b.agenda = agenda.New(db)
 	b.log = journal.New(db)
+	o := ticketing.Options{DB: db, Blobs: b.blobs, Journal: b.log, Agenda: b.agenda, Queues: queues(), Agents: agents(), Random: newRandom(2)}
+	for _, f := range change {
+		f(&o)
+	}
 	var err error
-	b.desk, err = ticketing.Open(context.Background(), ticketing.Options{
-		DB: db, Blobs: b.blobs, Journal: b.log, Agenda: b.agenda, Queues: queues(), Agents: agents(), Random: newRandom(2),
-	})
+	b.desk, err = ticketing.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

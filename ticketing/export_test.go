@@ -80,3 +80,27 @@ func Spoil(d *Desk, tx store.Tx, ticket uint64, what Damage) error {
 		return d.receipts.Put(tx, r)
 	}
 }
+
+// Kinds of damage to held mail.
+const (
+	DropHeld Damage = iota + 100
+	DropHeldReceipt
+	MisplaceHeld
+)
+
+// SpoilHeld does damage to a held mail.
+func SpoilHeld(d *Desk, tx store.Tx, id string, what Damage) error {
+	h, err := d.held.Get(tx, heldKey(id))
+	if err != nil {
+		return err
+	}
+	switch what {
+	case DropHeld:
+		return d.held.Delete(tx, heldKey(id))
+	case DropHeldReceipt:
+		return d.receipts.Delete(tx, store.Key{}.Str(h.Receipt).Uint(0))
+	default:
+		h.Message = "msg_elsewhere"
+		return d.held.Put(tx, h)
+	}
+}

@@ -21,7 +21,19 @@ func (l FloodLimit) off() bool { return l.Count <= 0 || l.Per <= 0 }
 
 // String says the limit in words that fit a detail.
 func (l FloodLimit) String() string {
-	return fmt.Sprintf("more than %d in %s", l.Count, strings.TrimSuffix(strings.TrimSuffix(l.Per.String(), "0s"), "0m"))
+	return fmt.Sprintf("more than %d in %s", l.Count, short(l.Per))
+}
+
+// short writes a duration without the zeros at its end.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
 }
 
 // floodRow counts the mails of one author to one queue since a moment.

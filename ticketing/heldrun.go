@@ -24,7 +24,7 @@ const EventHeldDigest = "held_digest"
 // HeldDigest is what a queue holds on one day.
 type HeldDigest struct {
 	Counts []HeldCount `json:"counts"` // of all that waits, by reason
-	Items  []HeldBrief `json:"items"`  // what is new since the last digest, or expires before the next one; newest first
+	Items  []HeldBrief `json:"items"`  // what is new since the last digest, or will expire soon; newest first
 	More   int         `json:"more"`   // such items beyond those listed
 }
 
@@ -45,10 +45,11 @@ type HeldBrief struct {
 }
 
 const (
-	digestHour    = 6    // UTC; digests are due at this hour
-	maxDigest     = 25   // items listed
-	maxDigestRead = 5000 // held mails counted; a flood must not make the digest a burden
-	maxBrief      = 100  // bytes of a subject in a digest
+	digestHour    = 6                  // UTC; digests are due at this hour
+	digestWarning = 3 * 24 * time.Hour // what expires is told about once more, this long before
+	maxDigest     = 25                 // items listed
+	maxDigestRead = 5000               // held mails counted; a flood must not make the digest a burden
+	maxBrief      = 100                // bytes of a subject in a digest
 )
 
 func digestKey(queue string) string { return "digest/" + queue }
@@ -206,7 +207,7 @@ func (w *work) digest(job agenda.Job, queue string) error {
 		}
 	}
 	next := nextDigest(w.now)
-	news, waiting, err := w.heldNews(queue, state.Since, next)
+	news, waiting, err := w.heldNews(queue, state.Since)
 	if err != nil {
 		return err
 	}
@@ -233,8 +234,9 @@ func (w *work) digest(job agenda.Job, queue string) error {
 	return nil
 }
 
-// heldNews reads what waits in a queue.
-func (w *work) heldNews(queue string, since, next time.Time) (news *HeldDigest, waiting int, err error) {
+// heldNews reads what waits in a queue, and what of it there is to tell. Every
+// mail is told of twice: when it is new, and before it expires.
+func (w *work) heldNews(queue string, since time.Time) (news *HeldDigest, waiting int, err error) {
 	news = &HeldDigest{Items: []HeldBrief{}}
 	counts := map[string]int{}
 	q := store.Query{Index: byFilter, Prefix: heldPrefix(queue, "", heldWaiting), Reverse: true, Limit: maxDigestRead}
@@ -244,7 +246,8 @@ func (w *work) heldNews(queue string, since, next time.Time) (news *HeldDigest, 
 		}
 		waiting++
 		counts[h.Reason]++
-		if !h.ReceivedAt.After(since) && h.ExpiresAt.After(next) {
+		left := h.ExpiresAt.Add(-digestWarning)
+		if !h.ReceivedAt.After(since) && (left.After(w.now) || !left.After(since)) {
 			continue
 		}
 		if len(news.Items) == maxDigest {

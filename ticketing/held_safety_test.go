@@ -1,0 +1,210 @@
+package ticketing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"ticketgate/ticketing"
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
+	"ticketgate/ticketing/store/storetest"
+)
+
+// Nothing dies unseen: whatever arrives and whatever is decided about it, each
+// outcome leads to a message or to a held mail, and what is held can be found.
+func TestNothingDiesUnseen(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		c := newClock()
+		b := openOn(t, storetest.OpenAt(t, c.now), c, func(o *ticketing.Options) {
+			o.SenderFlood = ticketing.FloodLimit{Count: 4, Per: 10 * time.Minute}
+		})
+		n := b.take(mail{text: write(rAddr, "Printer")}).Ticket
+		l := b.mailTo(n, 1, rAddr, message.RoleRequester, false)
+		froms := []string{rAddr, xAddr, otto, helpdsk, rAddr + ", " + xAddr}
+		tos := [][]string{nil, {"sales@help.example"}, {helpdsk, "sales@help.example", "hilfe@help.example"}, {l.replyTo}, {l.ret, helpdsk}, {"postmaster@help.example"}}
+		texts := []func(string) string{
+			func(from string) string { return write(from, "new", toUs) },
+			func(from string) string { return answer(from, "Printer", l) },
+			func(from string) string { return "From: " + from + "\nMessage-ID: <same@x>\n\n" },
+			func(from string) string { return "From: " + from + "\nMessage-ID: " + l.id + "\n\nagain\n" },
+			func(string) string { return report(rAddr, "failed", "5.1.1", "550") },
+			func(from string) string { return write(from, "Out", "Auto-Submitted: auto-replied") },
+			func(string) string { return "no header at all\n" },
+		}
+		type arrived struct {
+			receipt string
+			at      time.Time
+		}
+		var receipts []arrived
+		var items []string
+		steps := rapid.IntRange(1, 14).Draw(rt, "steps")
+		for range steps {
+			pick := rapid.IntRange(0, 9).Draw(rt, "step")
+			if pick > 6 && len(items) > 0 {
+				id := rapid.SampledFrom(items).Draw(rt, "item")
+				switch pick {
+				case 7:
+					b.desk.Release(context.Background(), system(), id)
+				case 8:
+					b.desk.Attach(context.Background(), system(), id, n)
+				default:
+					b.desk.Discard(context.Background(), system(), id)
+				}
+				continue
+			}
+			from := rapid.SampledFrom(froms).Draw(rt, "from")
+			m := mail{from: rapid.SampledFrom([]string{xAddr, "<>"}).Draw(rt, "envelope"), to: rapid.SampledFrom(tos).Draw(rt, "to"),
+				ip: rapid.SampledFrom([]string{mx, mx, trusted}).Draw(rt, "ip"), text: rapid.SampledFrom(texts).Draw(rt, "text")(from)}
+			a := b.arrival(m)
+			dmarc(rapid.SampledFrom([]string{"none", "quarantine", "reject", ""}).Draw(rt, "disposition"), rapid.SampledFrom([]string{"T0", "T1"}).Draw(rt, "trust"))(&a)
+			r, err := b.desk.Receive(context.Background(), a)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			receipts = append(receipts, arrived{r.ID, r.ReceivedAt})
+			for _, o := range r.Outcomes {
+				if o.Held != "" {
+					items = append(items, o.Held)
+				}
+			}
+			if len(r.Outcomes) != len(a.Recipients) {
+				rt.Fatalf("%d outcomes for %d recipients", len(r.Outcomes), len(a.Recipients))
+			}
+		}
+		waiting := map[string]bool{}
+		for _, state := range []string{"held", "released", "attached", "discarded"} {
+			for _, id := range b.heldIDs(ticketing.HeldFilter{State: state, Limit: 100}) {
+				waiting[id] = true
+			}
+		}
+		for _, x := range receipts {
+			r, err := b.desk.Receipt(context.Background(), x.receipt)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for _, o := range r.Outcomes {
+				switch {
+				case o.Message != "":
+					if m := b.message(o.Message); m.Ticket != o.Ticket {
+						rt.Fatalf("%+v: message %+v", o, m)
+					}
+				case o.Held == "" || !waiting[o.Held]:
+					rt.Fatalf("%+v leads nowhere", o)
+				}
+			}
+		}
+		rc, err := b.desk.Reconcile(context.Background())
+		if err != nil || len(rc.Problems) != 0 {
+			rt.Fatal(rc, err)
+		}
+		b.clock.advance(31 * 24 * time.Hour)
+		b.run()
+		if rc, err = b.desk.Reconcile(context.Background()); err != nil || len(rc.Problems) != 0 || rc.Held != 0 {
+			rt.Fatal(rc, err)
+		}
+	})
+}
+
+// Whichever call into the store fails while something is decided, nothing has
+// changed, and deciding again works.
+func TestHeldAllOrNothing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := newClock()
+	left := 0
+	b := openOn(t, faulty{storetest.OpenAt(t, c.now), &left, errDisk}, c)
+	n := b.take(mail{text: write(rAddr, "Printer", toUs)}).Ticket
+	decide := []func(id string) error{
+		func(id string) error { return errOf(b.desk.Release(ctx, system(), id)) },
+		func(id string) error { return errOf(b.desk.Attach(ctx, system(), id, n)) },
+		func(id string) error { return errOf(b.desk.Discard(ctx, system(), id)) },
+	}
+	for i, f := range decide {
+		id := b.take(mail{text: blankMail(i)}).Held
+		before, failed := b.image()+fmt.Sprint(*b.item(id)), 0
+		for at := 1; ; at++ {
+			left = at
+			err := f(id)
+			left = 0
+			if err == nil {
+				break
+			}
+			failed++
+			if !errors.Is(err, errDisk) {
+				t.Fatalf("call %d: %v", at, err)
+			}
+			if after := b.image() + fmt.Sprint(*b.item(id)); after != before {
+				t.Fatalf("call %d failed and left something:\n%s\nwas\n%s", at, after, before)
+			}
+		}
+		if failed < 3 {
+			t.Errorf("decision %d: only %d calls could fail", i, failed)
+		}
+		b.checkAll()
+	}
+}
+
+// After a power failure around a release the mail is either still held or on
+// its ticket with everything that belongs to it; nothing in between, nothing
+// twice.
+func TestReleaseCrash(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := newClock()
+	disk := storetest.OpenCrashable(t, c.now)
+	b := openOn(t, disk.DB, c)
+	for i := range 6 {
+		id := b.take(mail{text: blankMail(i)}).Held
+		for _, done := range []bool{false, true} {
+			if done {
+				if _, err := b.desk.Release(ctx, system(), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, keep := range []int{0, 50, 100} {
+				after := openOn(t, disk.Crash(keep).DB, c)
+				h := after.item(id)
+				if (h.State == "released") != done {
+					t.Errorf("mail %d, %d %%: %+v", i, keep, h)
+				}
+				after.checkAll()
+				again, err := after.desk.Release(ctx, system(), id)
+				if err != nil || again.Message == "" || after.ticket(again.Ticket).MessageCount != 1 || done && again.Message != h.Message {
+					t.Errorf("mail %d, %d %%: released again: %+v, %v", i, keep, again, err)
+				}
+				if o := after.take(mail{text: blankMail(i)}); o.Outcome != "duplicate" || o.Message != again.Message {
+					t.Errorf("mail %d, %d %%: redelivered: %+v", i, keep, o)
+				}
+				after.checkAll()
+			}
+		}
+	}
+}
+
+// Reconcile notices held mail that is missing or does not fit.
+func TestReconcileHeld(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		damage ticketing.Damage
+		want   string
+	}{{ticketing.DropHeld, "is missing"}, {ticketing.DropHeldReceipt, "is missing"}, {ticketing.MisplaceHeld, "does not know"}} {
+		b := open(t)
+		id := b.take(mail{text: blankMail(1)}).Held
+		b.checkAll()
+		err := b.db.Update(context.Background(), func(tx store.Tx) error { return ticketing.SpoilHeld(b.desk, tx, id, c.damage) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		rc, err := b.desk.Reconcile(context.Background())
+		if err != nil || !strings.Contains(strings.Join(rc.Problems, "\n"), c.want) {
+			t.Errorf("damage %d: %+v, %v", c.damage, rc, err)
+		}
+	}
+}
