@@ -39,7 +39,7 @@ func parseSPF(text string) (*spfRecord, error) {
 		}
 		for j := range len(term) {
 			if term[j] <= ' ' || term[j] > '~' {
-				return nil, fmt.Errorf("term %q is not printable ASCII", term)
+				return nil, fmt.Errorf("term %s is not printable ASCII", term)
 			}
 		}
 		name, value, ok := modifier(term)
@@ -53,7 +53,7 @@ func parseSPF(text string) (*spfRecord, error) {
 		}
 		if name != "redirect" && name != "exp" {
 			if !macroString(value) {
-				return nil, fmt.Errorf("term %q holds a malformed macro", term)
+				return nil, fmt.Errorf("term %s holds a malformed macro", term)
 			}
 			continue
 		}
@@ -62,7 +62,7 @@ func parseSPF(text string) (*spfRecord, error) {
 		}
 		seen[name] = true
 		if !domainSpec(value) {
-			return nil, fmt.Errorf("term %q names no domain", term)
+			return nil, fmt.Errorf("term %s names no domain", term)
 		}
 		if name == "redirect" {
 			r.redirect = value
@@ -108,7 +108,7 @@ func parseTerm(text string) (spfTerm, error) {
 	}
 	t.mechanism = strings.ToLower(rest[:end])
 	if !t.arguments(rest[end:]) {
-		return t, fmt.Errorf("term %q is malformed", text)
+		return t, fmt.Errorf("term %s is malformed", text)
 	}
 	return t, nil
 }
