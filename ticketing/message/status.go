@@ -11,7 +11,7 @@ func smtpCode(s string) int {
 // findSMTPCode also tells where the code stands; -1 if there is none.
 func findSMTPCode(s string) (code, at int) {
 	for i := 0; i+3 <= len(s); i++ {
-		if c := s[i]; c != '4' && c != '5' || i > 0 && !startsCode(s[i-1]) {
+		if c := s[i]; c != '4' && c != '5' || i > 0 && !startsCode(s[i-1]) && !hashBefore(s[:i]) {
 			continue
 		}
 		if digit(s[i+1]) && s[i+1] <= '5' && digit(s[i+2]) && (i+3 == len(s) || strings.IndexByte(" -):,#]\t;", s[i+3]) >= 0) {
@@ -19,6 +19,11 @@ func findSMTPCode(s string) (code, at int) {
 		}
 	}
 	return 0, -1
+}
+
+// hashBefore tells "#550" of Exchange from an anchor in a link.
+func hashBefore(s string) bool {
+	return strings.HasSuffix(s, "#") && (len(s) == 1 || s[len(s)-2] == ' ' || s[len(s)-2] == '<')
 }
 
 // codeBefore is the reply code that stands before an enhanced code: of several
