@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -171,8 +172,27 @@ func (d *Desk) namesOurs(in *incoming, u *unit) bool {
 // read is not blank, and what names no author is a fragment: a ticket shows it
 // better than a list of held mail.
 func (in *incoming) blank() bool {
-	return in.subject == "" && !in.doubtful && !in.mail.Unparsed && len(in.mail.Attachments()) == 0 &&
+	return in.subject == "" && !in.doubtful && !in.mail.Unparsed && !in.speaks() && len(in.mail.Attachments()) == 0 &&
 		strings.TrimSpace(in.mail.Text()) == "" && !strings.Contains(strings.ToLower(in.mail.HTML()), "<img")
+}
+
+// speaks looks at the beginning of a plain mail, which nearly always shows that
+// it says something without decoding the whole of it.
+func (in *incoming) speaks() bool {
+	p := in.mail.Root
+	if p == nil || p.Type != "text/plain" {
+		return false
+	}
+	switch strings.ToLower(p.Params["charset"]) {
+	case "", "us-ascii", "utf-8", "iso-8859-1", "windows-1252":
+	default:
+		return false
+	}
+	var head [256]byte
+	n, _ := io.ReadFull(in.mail.Open(p), head[:])
+	return bytes.ContainsFunc(head[:n], func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	})
 }
 
 // hold keeps a mail from a queue's tickets. Its id is that of the unit, which
