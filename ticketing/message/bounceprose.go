@@ -77,6 +77,8 @@ func proseBounce(m *Mail, null bool) *Bounce {
 		return nil
 	case len(t.entries) == 0 && (subject == "" || !null && !opened):
 		return nil
+	case subject == "" && systemAuthor(m.Header) == fromAnyone && !t.hasReturned(m):
+		return nil // a person's vacation program uses the null sender, too
 	}
 	b := &Bounce{Recipients: []BounceRecipient{}, Returned: t.ids(m)}
 	act := t.action(subject)
@@ -109,9 +111,15 @@ func fieldGroups(t *textReport) []BounceRecipient {
 
 // settle decides which of the addresses found are the recipients.
 func (t *textReport) settle(m *Mail) {
-	sure := slices.DeleteFunc(slices.Clone(t.entries), func(e *textEntry) bool { return t.bystander(m, e) })
-	if len(sure) > 0 {
-		t.entries = sure
+	if len(t.entries) > 1 {
+		senders := map[string]bool{}
+		for _, a := range m.Header.Addresses("To") {
+			senders[strings.ToLower(a.Addr)] = true
+		}
+		sure := slices.DeleteFunc(slices.Clone(t.entries), func(e *textEntry) bool { return e.bystander(senders) })
+		if len(sure) > 0 {
+			t.entries = sure
+		}
 	}
 	for _, e := range t.entries {
 		if s := t.session.byAddr[strings.ToLower(e.addr)]; s != nil && !findCode(strings.Join(e.lines, " ")) {
@@ -131,25 +139,19 @@ func (t *textReport) settle(m *Mail) {
 	}
 }
 
-// bystander tells whether an address is the sender, or one to ask for help.
-func (t *textReport) bystander(m *Mail, e *textEntry) bool {
-	if len(t.entries) == 1 {
+// bystander tells whether an address is the sender of the mail that came back,
+// to whom the report goes, or one to ask for help.
+func (e *textEntry) bystander(senders map[string]bool) bool {
+	if e.kind == inList && findCode(strings.Join(e.lines, " ")) {
 		return false
 	}
-	if findCode(strings.Join(e.lines, " ")) && e.kind == inList {
-		return false
-	}
-	local, _, _ := strings.Cut(strings.ToLower(e.addr), "@")
+	key := strings.ToLower(e.addr)
+	local, _, _ := strings.Cut(key, "@")
 	switch local {
 	case "postmaster", "mailer-daemon", "abuse", "support", "helpdesk":
 		return true
 	}
-	for _, a := range m.Header.Addresses("To") {
-		if strings.EqualFold(a.Addr, e.addr) {
-			return true
-		}
-	}
-	return false
+	return senders[key]
 }
 
 // failedRecipients reads X-Failed-Recipients, which Exim and Google write.
@@ -210,7 +212,7 @@ func (t *textReport) action(subject string) string {
 func (t *textReport) recipient(e *textEntry, act string) BounceRecipient {
 	text := strings.Join(e.lines, " ")
 	if !findCode(text) {
-		text = strings.TrimSpace(text + " " + strings.Join(t.common, " "))
+		text = strings.TrimSpace(text + " " + strings.Join(t.common.lines, " "))
 	}
 	r := BounceRecipient{Address: e.addr, Action: act, Diagnostic: cutRunes(cleanLine(strings.Join(strings.Fields(text), " ")), maxDiagnostic)}
 	r.judge("", "")

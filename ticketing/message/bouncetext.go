@@ -10,6 +10,8 @@ const (
 	maxReportText  = 256 << 10
 	maxReportLines = 4000
 	maxDiagLines   = 60
+	maxDiagLine    = 1000
+	maxDiagBytes   = 4000
 )
 
 // textReport is what the prose of a report says.
@@ -17,7 +19,7 @@ type textReport struct {
 	entries  []*textEntry
 	byAddr   map[string]*textEntry
 	cur      *textEntry // takes the lines that follow
-	common   []string   // lines that belong to no recipient
+	common   textEntry  // lines that belong to no recipient
 	session  transcript
 	lines    []string // the report
 	joined   string   // the same, lower case, blanks collapsed
@@ -29,6 +31,8 @@ type textEntry struct {
 	addr   string
 	kind   int
 	lines  []string
+	bytes  int
+	seen   int  // lines that were looked at for what happened
 	closed bool // a blank line ended what is said of it
 }
 
@@ -87,9 +91,11 @@ func startsReturned(l string) bool {
 func (t *textReport) line(l string) {
 	s := strings.TrimSpace(l)
 	if s == "" {
-		if t.cur != nil && definite(strings.Join(t.cur.lines, " ")) {
-			t.cur.closed = true
-			t.cur = nil
+		if e := t.cur; e != nil && e.seen < len(e.lines) {
+			if e.closed = definite(strings.Join(e.lines[e.seen:], " ")); e.closed {
+				t.cur = nil
+			}
+			e.seen = len(e.lines)
 		}
 		return
 	}
@@ -111,14 +117,13 @@ func (t *textReport) line(l string) {
 		t.cur.add(s)
 		return
 	}
-	if len(t.common) < maxDiagLines {
-		t.common = append(t.common, s)
-	}
+	t.common.add(s)
 }
 
 func (e *textEntry) add(s string) {
-	if s = strings.TrimSpace(s); s != "" && len(e.lines) < maxDiagLines && !slices.Contains(e.lines, s) {
+	if s = strings.TrimSpace(cutRunes(s, maxDiagLine)); s != "" && len(e.lines) < maxDiagLines && e.bytes < maxDiagBytes && !slices.Contains(e.lines, s) {
 		e.lines = append(e.lines, s)
+		e.bytes += len(s)
 	}
 }
 

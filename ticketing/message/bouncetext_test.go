@@ -175,6 +175,22 @@ func TestProgramsThatAreNoMailSystems(t *testing.T) {
 	}
 }
 
+// TestVacationWithNullSender: a person's vacation program writes with the null
+// sender and may speak of mail that is not delivered.
+func TestVacationWithNullSender(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"I am away. Your message was not delivered to me; write to bob@customer.example.\n",
+		"bob@customer.example\n\nYour message to me has not been delivered.\n",
+		"Mails are not forwarded, your message to anna@customer.example will be read in May.\n",
+	} {
+		m := parseBytes(t, "From: Anna <anna@customer.example>\nTo: a@help.example\nSubject: Re: your question\nAuto-Submitted: auto-replied\nReturn-Path: <>\n\n"+text)
+		if b, class := ParseBounceFrom(m, ""), Classify(m, "").Class; b != nil || class != "autoreply" {
+			t.Errorf("%q: class %s, %+v", text, class, b)
+		}
+	}
+}
+
 // TestHugeReports: what one report makes us keep is bounded, whatever it holds.
 func TestHugeReports(t *testing.T) {
 	t.Parallel()
@@ -191,6 +207,8 @@ func TestHugeReports(t *testing.T) {
 		"many in a session":   head + "\n" + lines(50000, ">>> RCPT TO:<u%d@x.example>\n<<< 550 no\n"),
 		"accepted, then not":  head + "\n" + lines(3000, ">>> RCPT TO:<u%d@x.example>\n") + ">>> DATA\n<<< 554 no\n",
 		"one endless line":    head + "\nunable to deliver to " + strings.Repeat("<", 1<<20) + strings.Repeat("@", 1<<20),
+		"long lines":          head + "\nunable to deliver\n\n<a@x.example>:\n" + strings.Repeat(strings.Repeat("word ", 200)+"\n\n", 250),
+		"long To":             head + "To: " + lines(900, "u%d@x.example, ") + "z@x.example\n\nunable to deliver\n" + lines(2000, "u%d@y.example\n"),
 		"codes":               head + "\n<a@x.example>:\n" + strings.Repeat("5.1.550 4.", 1<<18),
 		"blank lines":         head + "\nunable to deliver\n" + strings.Repeat("\n", 1<<20) + "<a@x.example>: 550 no",
 		"many failed":         head + "X-Failed-Recipients: " + lines(5000, "u%d@x.example, ") + "z@x.example\n\nx",
