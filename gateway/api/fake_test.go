@@ -49,6 +49,9 @@ type fakeDesk struct {
 	posted      ticketing.NewMessage
 	attachments []string // contents of what was posted
 	cc          message.Address
+	held        []*ticketing.Held
+	heldFilter  ticketing.HeldFilter
+	decided     []string
 	err         error // of every command
 }
 

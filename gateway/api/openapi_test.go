@@ -51,12 +51,13 @@ func TestSpec(t *testing.T) {
 	for _, want := range []string{"get-receipt", "intake", "list-tickets", "get-ticket", "create-ticket", "change-ticket", "add-cc", "remove-cc", "follow", "unfollow",
 		"list-messages", "post-message", "get-message", "get-raw", "get-attachment", "list-outbound", "get-outbound", "hold-outbound", "release-outbound",
 		"retry-outbound", "drop-outbound", "create-token", "list-tokens", "revoke-token",
-		"create-app-password", "list-app-passwords", "revoke-app-password", "reconcile"} {
+		"create-app-password", "list-app-passwords", "revoke-app-password", "reconcile",
+		"list-held", "get-held", "get-held-raw", "release-held", "attach-held", "discard-held"} {
 		if !ids[want] {
 			t.Errorf("no operation %s", want)
 		}
 	}
-	if operations != 28 {
+	if operations != 34 {
 		t.Errorf("%d operations", operations)
 	}
 }

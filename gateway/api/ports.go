@@ -18,6 +18,7 @@ type Desk interface {
 	Tickets
 	Messages
 	Receipts
+	HeldBack
 }
 
 // Staff are the configured nouns.
@@ -54,6 +55,16 @@ type Messages interface {
 type Receipts interface {
 	Receipt(ctx context.Context, id string) (*ticketing.Receipt, error)
 	Reconcile(ctx context.Context) (*ticketing.Reconciliation, error)
+}
+
+// HeldBack is mail that was put on no ticket, and what may become of it.
+type HeldBack interface {
+	Held(ctx context.Context, f ticketing.HeldFilter) ([]*ticketing.Held, string, error)
+	HeldItem(ctx context.Context, id string) (*ticketing.Held, error)
+	HeldRaw(ctx context.Context, h *ticketing.Held) (*blob.Reader, error)
+	Release(ctx context.Context, by ticketing.Actor, id string) (*ticketing.Held, error)
+	Attach(ctx context.Context, by ticketing.Actor, id string, ticket uint64) (*ticketing.Held, error)
+	Discard(ctx context.Context, by ticketing.Actor, id string) (*ticketing.Held, error)
 }
 
 // Intake is the one path by which mail becomes durable.
