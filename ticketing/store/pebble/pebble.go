@@ -40,7 +40,7 @@ import (
 const formatMajor = pebble.FormatValueSeparation
 
 const (
-	defaultMemTable   = 64 << 20
+	defaultMemTable   = 32 << 20
 	defaultCache      = 64 << 20
 	defaultStallLimit = 30 * time.Second
 	walBytesPerSync   = 512 << 10
@@ -81,7 +81,7 @@ type Options struct {
 	// three times MemTableSize.
 	CacheSize int64
 	// MemTableSize is the size in bytes at which recent writes are flushed
-	// to a table file; 0 is 64 MiB.
+	// to a table file; 0 is 32 MiB.
 	MemTableSize uint64
 	// StallLimit is how long flushing may go on failing, for another reason
 	// than a full disk, before the store counts as failed; 0 is 30 s. (A
@@ -148,7 +148,7 @@ func Open(dir string, o Options) (*DB, error) {
 		ended:    make(chan struct{}),
 		failed:   make(chan struct{}),
 	}
-	db.group.wake = make(chan struct{}, 1)
+	db.group.wake, db.group.calm = make(chan struct{}, 1), make(chan struct{}, 1)
 	db.flush.limit = o.StallLimit
 	if db.flush.limit == 0 {
 		db.flush.limit = defaultStallLimit
