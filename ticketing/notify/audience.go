@@ -8,7 +8,7 @@ import (
 )
 
 // events are the notices this package tells; others are counted as "other".
-var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "other"}
+var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "other"}
 
 func eventLabel(event string) string {
 	if slices.Contains(events, event) {

@@ -40,6 +40,9 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	if err != nil {
 		return err
 	}
+	if notice.Event == ticketing.EventHeldDigest {
+		return n.tellHeld(ctx, job, notice)
+	}
 	a, err := n.load(ctx, notice)
 	if err != nil {
 		return err

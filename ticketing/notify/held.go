@@ -1,0 +1,127 @@
+package notify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"html"
+	"slices"
+	"strings"
+
+	"ticketgate/ticketing"
+	"ticketgate/ticketing/agenda"
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
+)
+
+// tellHeld tells what a queue holds: one mail to its lead, about no ticket. What
+// strangers wrote stands in it as text on one line, and nothing in it can be
+// answered to them.
+func (n *Notifier) tellHeld(ctx context.Context, job agenda.Job, notice ticketing.Notice) error {
+	q, ok := n.o.Desk.Queue(notice.Queue)
+	var parcels []parcel
+	defer func() {
+		for _, p := range parcels {
+			p.writer.Discard()
+		}
+	}()
+	var skipped []skip
+	failed := 0
+	for _, r := range notice.Audience {
+		agent, known := n.o.Desk.Agent(r.Agent)
+		if !ok || notice.Held == nil || !known || len(agent.Addresses) == 0 {
+			skipped = append(skipped, skip{r.Role, "the queue or the agent is not configured any more"})
+			continue
+		}
+		if !writable(agent.Addresses[0]) {
+			failed++
+			continue
+		}
+		p, err := n.writeHeld(ctx, notice, q, agent)
+		if err != nil {
+			return fmt.Errorf("notify: compose digest: %w", err)
+		}
+		parcels = append(parcels, p)
+	}
+	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
+	err := n.o.DB.Update(ctx, func(tx store.Tx) error {
+		_, err := n.submit(tx, job, parcels)
+		return err
+	})
+	if err == nil {
+		n.account(notice, len(parcels), failed, skipped, nil)
+	}
+	return err
+}
+
+func (n *Notifier) writeHeld(ctx context.Context, notice ticketing.Notice, q *ticketing.Queue, to *ticketing.Agent) (parcel, error) {
+	domain := message.Address{Addr: q.Address}.Domain()
+	sum := sha256.Sum256([]byte(notice.ID + "\x00" + to.Name))
+	messageID := "<digest." + hex.EncodeToString(sum[:16]) + "@" + domain + ">"
+	text := heldText(notice.Held)
+	draft := message.Draft{
+		From: message.Address{Name: queueName(q), Addr: q.Address}, To: []message.Address{{Name: to.DisplayName, Addr: to.Addresses[0]}},
+		Subject: heldSubject(notice.Held, q), Date: notice.At, MessageID: messageID,
+		Text: text, HTML: "<pre>" + html.EscapeString(text) + "</pre>",
+		Extra: []message.Field{
+			{Name: ticketing.LoopHeader, Value: n.o.Desk.Keyring().LoopMark(messageID)},
+			{Name: "Auto-Submitted", Value: "auto-generated"},
+			{Name: "X-Auto-Response-Suppress", Value: "All"},
+		},
+	}
+	id, err := n.newID(ctx)
+	if err != nil {
+		return parcel{}, err
+	}
+	w := n.o.Blobs.Create(ctx)
+	sealed, err := seal(w, draft)
+	if err != nil {
+		w.Discard()
+		return parcel{}, err
+	}
+	// The null sender: a report about a digest would only be held mail itself.
+	return parcel{writer: w, sealed: sealed, outbound: message.Outbound{
+		ID: id, Class: "notification", To: to.Addresses[0], SHA256: sealed.Ref().SHA256, Size: sealed.Ref().Size,
+		Domain: domain, Queue: q.Name, UTF8: draft.NeedsUTF8(),
+	}}, nil
+}
+
+func heldSubject(d *ticketing.HeldDigest, q *ticketing.Queue) string {
+	total := 0
+	for _, c := range d.Counts {
+		total += c.Count
+	}
+	if total == 1 {
+		return "1 mail is held for " + queueName(q)
+	}
+	return fmt.Sprintf("%d mails are held for %s", total, queueName(q))
+}
+
+// heldText lists counts by reason, then the mails there is news of.
+func heldText(d *ticketing.HeldDigest) string {
+	var b strings.Builder
+	b.WriteString("These mails were accepted and put on no ticket. Nobody has answered them.\n\n")
+	for _, c := range d.Counts {
+		fmt.Fprintf(&b, "  %6d  %s\n", c.Count, strings.ReplaceAll(c.Reason, "_", " "))
+	}
+	b.WriteString("\nNew, or about to expire:\n")
+	for _, h := range d.Items {
+		from, subject := oneLine(h.From), oneLine(h.Subject)
+		if from == "" {
+			from = "nobody named"
+		}
+		if subject == "" {
+			subject = "(no subject)"
+		}
+		fmt.Fprintf(&b, "\n%s  %s\n  %s, received %s, expires %s\n  %s\n", h.ID, strings.ReplaceAll(h.Reason, "_", " "),
+			from, h.ReceivedAt.UTC().Format("2006-01-02 15:04"), h.ExpiresAt.UTC().Format("2006-01-02"), subject)
+	}
+	if d.More > 0 {
+		fmt.Fprintf(&b, "\nand %d more.\n", d.More)
+	}
+	b.WriteString("\nticketgate held show ID\nticketgate held release ID, attach ID TICKET, or discard ID\n")
+	return b.String()
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
