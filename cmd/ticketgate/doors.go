@@ -33,10 +33,18 @@ func (p *program) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.openCerts(); err != nil {
+		return err
+	}
 	if err := p.openHTTP(ctx); err != nil {
 		return err
 	}
-	return p.openSMTP(ctx)
+	if err := p.openSMTP(ctx); err != nil {
+		return err
+	}
+	// Only now: an authority comes in by the doors to see who we are.
+	p.background("certificates", p.certs.Run)
+	return nil
 }
 
 func (p *program) openSMTP(ctx context.Context) error {
@@ -50,15 +58,12 @@ func (p *program) openSMTP(ctx context.Context) error {
 	if len(doors) == 0 {
 		return nil
 	}
-	tlsConfig, err := serverTLS(p.cfg, p.world.now(), p.world.random)
-	if err != nil {
-		return err
-	}
 	perIP := p.cfg.Limits.PerIPConnections
+	var err error
 	p.smtp, err = smtpd.New(smtpd.Options{
 		Hostname: string(p.cfg.Hostname),
 		Intake:   p.intake,
-		TLS:      tlsConfig,
+		TLS:      p.certs.TLS(),
 		Auth:     newMailLogin(p.cfg, p.passwords),
 		Domains:  p.domains(),
 		Proxies:  prefixes(p.cfg.Proxies),
@@ -160,7 +165,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		return err
 	}
 	p.api = a
-	if err := p.serveHTTP(ctx, "http", string(p.cfg.Listen.HTTP), a.Handler()); err != nil {
+	if err := p.serveHTTP(ctx, "http", string(p.cfg.Listen.HTTP), p.certs.Challenges(a.Handler())); err != nil {
 		return err
 	}
 	if err := p.serveSocket(ctx, a.LocalHandler()); err != nil {

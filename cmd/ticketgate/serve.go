@@ -19,6 +19,7 @@ import (
 	"ticketgate/delivery/courier"
 	"ticketgate/delivery/dkim"
 	"ticketgate/gateway/api"
+	"ticketgate/gateway/certs"
 	"ticketgate/gateway/intake"
 	"ticketgate/gateway/login"
 	"ticketgate/gateway/smtpd"
@@ -82,6 +83,7 @@ type program struct {
 	smtp      *smtpd.Server
 	tokens    *login.Tokens
 	passwords *login.AppPasswords
+	certs     *certs.Certs
 	api       *api.API
 	blobs     *blob.Store
 	due       *agenda.Agenda
