@@ -95,6 +95,7 @@ type Limits struct {
 	Connections      int       `toml:"connections" min:"1" max:"100000" doc:"Most SMTP connections at the same time."`
 	PerIPConnections int       `toml:"per_ip_connections" min:"1" max:"100000" doc:"Most SMTP connections from one address at the same time. One /24 (or /64 of IPv6) may have three times that, one /16 (or /48) nine times."`
 	Deny             []Network `toml:"deny" max:"10000" example:"192.0.2.0/24" doc:"Networks that are turned away at the door with 421."`
+	SenderFlood      Burst     `toml:"sender_flood" example:"20/10m" doc:"How many mails of one author a queue takes in a span of time, as in 20/10m; what comes beyond is held (reason flood). Proven agents and trusted forwarders are not counted. off takes everything."`
 }
 
 func (l *Limits) setDefaults() {

@@ -279,6 +279,8 @@ func TestValues(t *testing.T) {
 			[]string{"", "35", "-1MB", "MB", "1.5GB", "9999999999999GB", "35mb"}},
 		{new(Rate), map[string]string{"20/s": "20/s", "300/m": "300/m", "5000/d": "5000/d", "unlimited": "unlimited"},
 			[]string{"", "20", "0/s", "20/w", "20/5s", "-1/s", "a/s"}},
+		{new(Burst), map[string]string{"20/10m": "20/10m", "1/1s": "1/1s", "5/60m": "5/1h", "off": "off"},
+			[]string{"", "20", "0/10m", "20/10", "20/500ms", "-1/m", "20/m", "a/1m", "20/-1m", "99999999999/1m"}},
 		{new(Hostname), map[string]string{"Mail.Example": "mail.example", "bücher.example": "xn--bcher-kva.example"},
 			[]string{"", "mail", "a..b", "-a.b", "a_b.c", "192.0.2.1", "[::1]", "a.1", strings.Repeat("a", 64) + ".b", strings.Repeat("a.", 130) + "b"}},
 		{new(Address), map[string]string{"Otto@Help.Example": "Otto@help.example", "müller@bücher.example": "müller@xn--bcher-kva.example"},

@@ -255,6 +255,8 @@ func kindOf(t reflect.Type) string {
 		return `a size in quotes such as "35MB"`
 	case reflect.TypeFor[Rate]():
 		return `a rate in quotes such as "20/s"`
+	case reflect.TypeFor[Burst]():
+		return `a limit in quotes such as "20/10m"`
 	}
 	switch {
 	case isSection(t), t.Kind() == reflect.Map:

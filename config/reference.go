@@ -95,6 +95,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Duration]():   "duration",
 	reflect.TypeFor[Size]():       "size",
 	reflect.TypeFor[Rate]():       "rate",
+	reflect.TypeFor[Burst]():      "number/duration",
 	reflect.TypeFor[Secret]():     "secret",
 	reflect.TypeFor[Path]():       "path",
 	reflect.TypeFor[Hostname]():   "host name",
@@ -159,6 +160,8 @@ func exampleOf(t reflect.Type) string {
 		return `"35MB"`
 	case reflect.TypeFor[Rate]():
 		return `"20/s"`
+	case reflect.TypeFor[Burst]():
+		return `"20/10m"`
 	case reflect.TypeFor[ListenAddr]():
 		return `":25"`
 	}
