@@ -211,8 +211,15 @@ func (t *textReport) action(subject string) string {
 // it, what the report says at large counts.
 func (t *textReport) recipient(e *textEntry, act string) BounceRecipient {
 	text := strings.Join(e.lines, " ")
-	if !findCode(text) {
+	switch {
+	case !findCode(text):
 		text = strings.TrimSpace(text + " " + strings.Join(t.common.lines, " "))
+	case len(t.entries) == 1 && smtpCode(text) == 0 && enhancedCode(text) == "":
+		// The reply of the other system may stand in a paragraph of its own.
+		i := slices.IndexFunc(t.common.lines, func(l string) bool { return smtpCode(l) != 0 && enhancedCode(l) != "" })
+		if i >= 0 {
+			text += " " + strings.Join(t.common.lines[i:], " ")
+		}
 	}
 	r := BounceRecipient{Address: e.addr, Action: act, Diagnostic: cutRunes(cleanLine(strings.Join(strings.Fields(text), " ")), maxDiagnostic)}
 	r.judge("", "")

@@ -3,6 +3,8 @@ package message
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Bounds of reading a report in prose.
@@ -209,10 +211,10 @@ func listedAddress(s string) (addr, rest string, ok bool) {
 	return "", "", false
 }
 
-// onDay tells "on Thu, 29 Apr 2010 …" from a sentence.
+// onDay tells "on Thu, 29 Apr 2010 …" and "am 29.04.2010" from a sentence.
 func onDay(s string) bool {
-	s, ok := strings.CutPrefix(s, "on ")
-	return ok && len(s) > 3 && isWeekday(strings.ToLower(s[:3]))
+	s, ok := cutAny(s, "on ", "am ", "le ", "el ", "il ", "em ", "op ")
+	return ok && len(s) > 3 && (digit(s[0]) || isWeekday(strings.ToLower(s[:3])))
 }
 
 // sentenceAddress finds the one address of a line that names a recipient by its
@@ -227,9 +229,12 @@ func sentenceAddress(s string) (addr, rest string, ok bool) {
 	if from < 0 || !keyed && strings.IndexByte(s[from+1:], '@') >= 0 && strings.Count(s, "@") > 2 {
 		return "", "", false
 	}
-	const outside = " \t<>()[]\"';,:"
-	start := strings.LastIndexAny(s[:from], outside) + 1
-	end := strings.IndexAny(s[from:], outside)
+	start := strings.LastIndexFunc(s[:from], outsideAddress)
+	_, width := utf8.DecodeRuneInString(s[max(start, 0):])
+	if start++; start > 0 {
+		start += width - 1
+	}
+	end := strings.IndexFunc(s[from:], outsideAddress)
 	if end < 0 {
 		end = len(s) - from
 	}
@@ -244,10 +249,19 @@ func sentenceAddress(s string) (addr, rest string, ok bool) {
 	return addr, rest, true
 }
 
+// outsideAddress tells characters that end an address in a sentence, in Latin
+// and in wide writing.
+func outsideAddress(r rune) bool {
+	return unicode.IsSpace(r) || strings.ContainsRune("<>()[]\"';,:", r) || r >= 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+}
+
 // bareAddress tells whether s is an address and nothing else.
 func bareAddress(s string) bool {
 	at := strings.LastIndexByte(s, '@')
 	if at < 1 || at == len(s)-1 || len(s) > maxAddr {
+		return false
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 && outsideAddress(r) }) >= 0 {
 		return false
 	}
 	for i := 0; i < at; i++ {

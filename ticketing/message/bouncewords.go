@@ -18,7 +18,7 @@ var openers = []string{
 	// sendmail and its imitators
 	"following addresses had", "following address had", "following address(es)", "transcript of session", "recipients was rejected", "did not receive this message", "non-delivered information",
 	// Exchange, Domino, Notes, IMail, James, X.400 gateways
-	"did not reach the following", "was not delivered", "wasn't delivered", "were not delivered", "not delivered", "undeliverable", "failure reasons", "unknown user:",
+	"did not reach the following", "did not reach some or all", "cannot be reached", "could not be reached", "fatal delivery errors", "was not delivered", "wasn't delivered", "were not delivered", "not delivered", "undeliverable", "failure reasons", "unknown user:",
 	"invalid final delivery", "error message below", "non-delivery", "message has been blocked", "your message to", "address not found", "following recipient",
 	// list managers that return what they refuse
 	"duplicated message-id", "loop back warning", "detect mail loop",
@@ -29,9 +29,9 @@ var openers = []string{
 	// Russian, Ukrainian
 	"не может быть доставлено", "не может быть отправлено", "не доставлено", "не удалось доставить", "не было доставлено", "не вдалося доставити",
 	// German
-	"nicht zugestellt", "unzustellbar", "fehler bei der nachrichtenzustellung", "konnte nicht übermittelt", "konnte nicht ausgeliefert", "nicht ausgeliefert werden",
+	"nicht zugestellt", "unzustellbar", "fehler bei der nachrichtenzustellung", "konnte nicht übermittelt", "konnte nicht ausgeliefert", "konnten nicht erreicht", "nicht erreicht.", "nicht ausgeliefert werden",
 	// French
-	"n'a pas pu être remis", "n'a pas pu être distribué", "n'a pas pu être envoyé", "n'a pas été remis", "échec de la remise", "non remis", "impossible de remettre",
+	"n'a pas pu être remis", "n'a pas pu être distribué", "n'a pas pu être envoyé", "n'a pas été remis", "n'a pas été transmis", "échec de la remise", "non remis", "impossible de remettre",
 	// Spanish, Portuguese, Italian, Romanian
 	"no se pudo entregar", "no se ha podido entregar", "no ha podido ser entregado", "no se puede entregar", "no se entregó", "error en la entrega",
 	"não pôde ser entregue", "não foi possível entregar", "falha na entrega", "não foi entregue",
@@ -40,7 +40,7 @@ var openers = []string{
 	"niet bezorgd", "kan niet worden bezorgd", "niet worden afgeleverd", "nie została dostarczona", "nie można dostarczyć", "nie dostarczono", "nie mogła zostać dostarczona",
 	"nelze doručit", "nebyla doručena", "nem kézbesíthető", "kunde inte levereras", "kunne ikke leveres", "ei voitu toimittaa", "teslim edilemedi",
 	// Chinese, Korean
-	"无法投递", "投递失败", "无法送达", "退信", "無法傳遞", "無法投遞", "전송 실패", "배달되지", "전달할 수 없",
+	"无法投递", "投递失败", "无法送达", "退信", "被退回", "無法傳遞", "無法投遞", "전송 실패", "배달되지", "전달할 수 없",
 }
 
 // Phrases that mean the system goes on trying, unless it says that it gave up.

@@ -19,6 +19,14 @@ func (x *transcript) line(s string) bool {
 	if rest, ok := cutAny(s, ">>> ", "In: ", "Sent >>> "); ok {
 		return x.command(strings.TrimSpace(rest))
 	}
+	// MDaemon prints the time before "-->" and "<--".
+	if _, rest, ok := strings.Cut(s[:min(len(s), 400)], "--> "); ok && x.command(strings.TrimSpace(rest)) {
+		return true
+	}
+	if _, rest, ok := strings.Cut(s[:min(len(s), 400)], "<-- "); ok {
+		x.answer(strings.TrimSpace(rest))
+		return true
+	}
 	if rest, ok := cutAny(s, "<<< ", "Out: ", "Received <<< "); ok {
 		x.answer(strings.TrimSpace(rest))
 		return true
