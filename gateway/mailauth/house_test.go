@@ -55,7 +55,7 @@ func houseAt(t testing.TB, now time.Time, dnsTimeout time.Duration) *house {
 }
 
 // check evaluates a mail sent by ip on behalf of from.
-func (h *house) check(t testing.TB, ip, helo, from, mail string) (ticketing.Verdict, *mailauth.Evidence) {
+func (h *house) check(t interface{ Helper() }, ip, helo, from, mail string) (ticketing.Verdict, *mailauth.Evidence) {
 	t.Helper()
 	in := mailauth.Input{HELO: helo, EnvelopeFrom: from, Raw: strings.NewReader(mail), Size: int64(len(mail))}
 	if ip != "" {

@@ -1,0 +1,135 @@
+package mailauth_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-msgauth/authres"
+	"pgregory.net/rapid"
+
+	"ticketgate/gateway/mailauth"
+)
+
+const ourName = "mx.help.example"
+
+func TestAuthenticationResults(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	key := signers()["ed25519"]
+	h.TXT("a.example", "v=spf1 ip4:"+peer+" -all")
+	h.TXT("_dmarc.a.example", "v=DMARC1; p=reject")
+	h.TXT("k._domainkey.a.example", key.record)
+	h.PTR(peer, "mx.a.example")
+	h.A("mx.a.example", peer)
+	mail := sign(t, key.key, "a.example", "k", letterMail, nil)
+	_, e := h.check(t, peer, "mx.a.example", "anna@a.example", mail)
+	got := mailauth.AuthenticationResults(ourName, e)
+	want := "Authentication-Results: mx.help.example;\r\n" +
+		"\tspf=pass smtp.mailfrom=anna@a.example;\r\n" +
+		"\tdkim=pass header.a=ed25519-sha256 header.b=" + e.DKIM[0].B + " header.d=a.example header.s=k;\r\n" +
+		"\tdmarc=pass header.from=a.example policy.dmarc=reject;\r\n" +
+		"\tiprev=pass policy.iprev=" + peer + "\r\n"
+	if masked(got) != masked(want) {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	_, results, err := authres.Parse(strings.TrimPrefix(strings.ReplaceAll(got, "\r\n\t", " "), "Authentication-Results: "))
+	if err != nil || len(results) != 4 {
+		t.Errorf("does not parse: %v, %d results", err, len(results))
+	}
+	_, e = h.check(t, "192.0.2.99", "helo.a.example", "", "From: eve@a.example\r\n\r\n")
+	got = mailauth.AuthenticationResults(ourName, e)
+	for _, part := range []string{
+		"spf=none", "smtp.helo=helo.a.example", ";\r\n\tdkim=none;\r\n", "dmarc=fail reason=\"nothing that passes belongs to a.example\"", "iprev=permerror",
+	} {
+		if !strings.Contains(got, part) {
+			t.Errorf("%q is not in\n%s", part, got)
+		}
+	}
+}
+
+func masked(s string) string { return strings.ReplaceAll(s, "?", "+") }
+
+// TestResultsCannotBeInjected: whatever a mail or a record says, the field is
+// one field with the results we meant.
+func TestResultsCannotBeInjected(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.StringMatching("[a;=@\"\\\\() \r\n\tä\x00]{0,20}")
+		e := &mailauth.Evidence{
+			Author: mailauth.Author{Domain: text.Draw(r, "author")},
+			SPF:    mailauth.SPF{Result: "fail", Identity: "mailfrom", Sender: text.Draw(r, "sender"), Domain: text.Draw(r, "domain"), Reason: text.Draw(r, "why")},
+			DKIM:   []mailauth.Signature{{Result: "fail", Domain: text.Draw(r, "d"), Selector: text.Draw(r, "s"), Algorithm: text.Draw(r, "a"), B: text.Draw(r, "b"), Reason: text.Draw(r, "because")}},
+			DMARC:  mailauth.DMARC{Result: "fail", Domain: text.Draw(r, "from"), Reason: text.Draw(r, "dmarc")},
+			IPRev:  mailauth.IPRev{Result: "fail", IP: netip.MustParseAddr(peer), Reason: text.Draw(r, "iprev")},
+		}
+		got := mailauth.AuthenticationResults(ourName, e)
+		lines := strings.Split(strings.TrimSuffix(got, "\r\n"), "\r\n\t")
+		if len(lines) != 5 {
+			r.Fatalf("%d lines: %q", len(lines), got)
+		}
+		for i, start := range []string{"Authentication-Results: " + ourName + ";", "spf=fail", "dkim=fail", "dmarc=fail", "iprev=fail"} {
+			if !strings.HasPrefix(lines[i], start) || strings.ContainsAny(lines[i], "\r\n\x00") || strings.Count(lines[i], "\"")%2 != 0 {
+				r.Fatalf("line %d: %q", i, lines[i])
+			}
+		}
+	})
+}
+
+func TestForged(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		field string
+		want  bool
+	}{
+		{"Authentication-Results: mx.help.example; spf=pass", true},
+		{"authentication-RESULTS:MX.Help.Example;spf=pass", true},
+		{"Authentication-Results : mx.help.example; dkim=pass", true},
+		{"Authentication-Results:\r\n mx.help.example;\r\n spf=pass", true},
+		{"Authentication-Results: (hi (there) \\) ) mx.help.example (x) ; spf=pass", true},
+		{"Authentication-Results: mx.help.example 1; spf=pass", true},
+		{"Authentication-Results: mx.help.example(v) 1 (w); spf=pass", true},
+		{"Authentication-Results: \"mx.help.example\"; spf=pass", true},
+		{"Authentication-Results: \"mx\\.help.example\"; spf=pass", true},
+		{"Authentication-Results: mx.help.example.; spf=pass", true},
+		{"Authentication-Results: mx.help.example", true},
+		{"Authentication-Results: mx.help.example spf=pass", true}, // cannot be read: another reader may find us
+		{"Authentication-Results: (never ends mx.help.example; spf=pass", true},
+		{"Authentication-Results: =?utf-8?q?mx.help.example?=; spf=pass", true},
+		{"Authentication-Results:", true},
+		{"Authentication-Results: mx.other.example; spf=pass", false},
+		{"Authentication-Results: x.mx.help.example; spf=pass", false},
+		{"Authentication-Results: mx.other.example; spf=pass (mx.help.example)", false},
+		{"ARC-Authentication-Results: i=1; mx.help.example; spf=pass", false},
+		{"Subject: Authentication-Results: mx.help.example", false},
+		{"X-Authentication-Results: mx.help.example; spf=pass", false},
+	} {
+		if got := mailauth.Forged(c.field, ourName); got != c.want {
+			t.Errorf("%q: %v", c.field, got)
+		}
+	}
+}
+
+func TestStripForged(t *testing.T) {
+	t.Parallel()
+	forged := "Authentication-Results: (x)\r\n\tmx.help.example;\r\n spf=pass\r\n"
+	keep := "Received: by x\r\n\tfor y\r\nSubject: folded\n text\nX: y\r"
+	other := "Authentication-Results: other.example; spf=fail\r\n"
+	for name, c := range map[string]struct {
+		in, want string
+		removed  int
+	}{
+		"nothing to do":    {keep + other, keep + other, 0},
+		"first":            {forged + keep + other, keep + other, 1},
+		"behind a bare CR": {keep + forged + other, keep + other, 1},
+		"last, no end":     {other + strings.TrimSuffix(forged, "\r\n"), other, 1},
+		"several":          {forged + other + forged + "\r\n", other + "\r\n", 2},
+		"line feeds":       {strings.ReplaceAll(forged+other, "\r", ""), strings.ReplaceAll(other, "\r", ""), 1},
+		"empty":            {"", "", 0},
+	} {
+		got, n := mailauth.StripForged([]byte(c.in), ourName)
+		if string(got) != c.want || n != c.removed {
+			t.Errorf("%s: %q, %d", name, got, n)
+		}
+	}
+}
