@@ -111,6 +111,7 @@ func (t *textReport) complete(r *BounceRecipient, only bool) {
 	if s != nil && (e == nil || !findCode(strings.Join(e.lines, " "))) {
 		e = s
 	}
+	code, diagnostic := r.SMTPCode, r.Diagnostic
 	said, phase := e.text(), phaseOf(e.text())
 	if phase == "" && only {
 		phase = phaseOf(t.joined)
@@ -123,7 +124,9 @@ func (t *textReport) complete(r *BounceRecipient, only bool) {
 			r.Diagnostic = said
 		}
 	}
-	r.judge(r.Status, phase)
+	if code != r.SMTPCode || diagnostic != r.Diagnostic || phase != "" {
+		r.judge(r.Status, phase)
+	}
 }
 
 // statusGroups splits a delivery-status part into the groups of fields that
@@ -204,6 +207,9 @@ func (h Header) recipient() (BounceRecipient, bool) {
 	status := exactStatus(enhancedCode(h.Get("Status")), enhancedCode(r.Diagnostic), r.SMTPCode)
 	r.Action = action(h.Get("Action"), status)
 	r.judge(status, "")
+	if _, comment, ok := strings.Cut(h.Get("Status"), "("); ok && r.Reason == "user_unknown" && reasonInWords(comment) == "suspended" {
+		r.Reason, r.Hard = "suspended", false // the reporter's reading of a code that says either
+	}
 	return r, true
 }
 

@@ -127,7 +127,12 @@ func TestHardIsOnlyForDeadAddresses(t *testing.T) {
 		"5.0.0|550 rejected due to local policy":                "policy",
 		"5.1.1|550 5.1.1 recipient rejected, listed at dnsbl.x": "blocked",
 		"5.3.4|552 5.3.4 message size exceeds fixed maximum":    "too_big",
-		"5.9.9|": "other",
+		"5.9.9|":               "other",
+		"5.7.99|550 5.7.99 no": "policy",
+		"4.4.0|":               "network",
+		"5.2.1 (mailbox disabled)|550 5.2.1 User unknown": "suspended",
+		"5.0.0|550 <virus@x.example>: go away":            "other",
+		"5.1.0|550 #5.1.0 Address rejected.":              "user_unknown",
 	} {
 		status, diag, _ := strings.Cut(text, "|")
 		b := ParseBounce(parseBytes(t, "Content-Type: message/delivery-status\n\nFinal-Recipient: rfc822;a@b.c\nAction: failed\nStatus: "+status+"\nDiagnostic-Code: smtp; "+diag+"\n"))

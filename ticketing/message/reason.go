@@ -36,7 +36,7 @@ var reasonWords = []struct {
 	{"user_unknown", []string{"unknown or illegal", "name is not recognized", "invalid final delivery", "no valid recipients", "invalid user", "no such person", "user not exist", "unknown mailbox", "no local mailbox", "bad destination mailbox", "couldn't be found", "wasn't found", "cannot be found", "not found at", "no such local", "存在しません", "見つかりません", "не найден", "нет такого пользователя", "не существует", "user unknown", "unknown user", "no such user", "user not found", "recipient unknown", "unknown recipient", "unknown address", "address unknown", "does not exist", "no such recipient", "no mailbox", "mailbox not found",
 		"no such address", "recipient not found", "mailbox unavailable", "invalid recipient", "invalid address", "invalid mailbox", "unknown local", "not known here", "doesn't have a", "no account", "not a valid", "not exist",
 		"unknown account", "no such mailbox", "user doesn't exist", "addressee unknown", "not listed in", "recipnotfound", "notinaddresslist"}, false, ""},
-	{"user_unknown", []string{"address rejected", "recipient rejected"}, false, "1."},
+	{"user_unknown", []string{"address rejected", "recipient rejected"}, false, "1.0"},
 	{"content", []string{"message filtered", "content", "attachment", "message rejected", "header"}, true, ""},
 	{"policy", []string{"policy", "protocol violation", "smtp authentication", "not allowed", "denied", "restricted", "not permitted", "administrative", "prohibit", "rejected", "refused"}, true, ""},
 	{"network", []string{"connection refused", "connection timed out", "timed out", "no route to host", "connection reset", "lost connection", "network is unreachable", "could not connect", "socket error", "did not accept our requests to connect", "unable to connect", "not reachable", "not responding", "to establish an smtp connection", "connection dropped", "deferred: connection"}, true, ""},
@@ -57,6 +57,9 @@ var statusReasons = map[string]string{
 	"7.0": "policy", "7.1": "policy", "7.2": "policy", "7.7": "content", "7.8": "policy", "7.13": "suspended", "7.17": "suspended", "7.20": "auth_failure", "7.21": "auth_failure",
 	"7.22": "auth_failure", "7.23": "auth_failure", "7.24": "auth_failure", "7.25": "blocked", "7.26": "auth_failure", "7.27": "no_mail", "7.28": "rate",
 }
+
+// subjectReasons map the subject digit of codes whose detail says nothing.
+var subjectReasons = map[string]string{"3": "system", "4": "network", "6": "content", "7": "policy"}
 
 // exactStatuses are trusted more than any words around them.
 var exactStatuses = map[string]bool{"1.7": true, "1.8": true, "1.6": true, "2.2": true, "2.3": true, "3.4": true, "4.6": true, "4.7": true, "7.26": true}
@@ -142,6 +145,10 @@ func reasonOf(r BounceRecipient) string {
 	if reason, ok := statusReasons[detail]; ok {
 		return reason
 	}
+	subject, _, _ := strings.Cut(detail, ".")
+	if reason, ok := subjectReasons[subject]; ok && !strings.HasSuffix(r.Status, ".0.0") {
+		return reason
+	}
 	return "other"
 }
 
@@ -152,7 +159,7 @@ func reasonBy(low, detail string) string {
 		if c.within != "" && !strings.HasPrefix(detail, c.within) || !containsAny(low, c.words) {
 			continue
 		}
-		if c.wide && addressReason(statusReasons[detail]) {
+		if code := statusReasons[detail]; c.wide && (addressReason(code) || code == "content" && !strings.HasPrefix(detail, "7.")) {
 			break
 		}
 		if hardReasons[c.reason] && strings.HasPrefix(detail, "7.") {
