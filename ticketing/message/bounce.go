@@ -32,9 +32,10 @@ const (
 )
 
 // ParseBounce reads a report: the fields of RFC 3464 first, also where broken
-// MIME left them in the text, then the prose of mail systems that write none,
-// then a feedback report. It returns nil if the mail is none. Prose counts only
-// in a mail whose header shows that a mail system wrote it. A report inside an
+// MIME left them in the text, then the prose of mail systems that write none. A
+// feedback report gives its kind and whom it concerns. It returns nil if the
+// mail is none of these. Prose counts only in a mail whose header shows that a
+// mail system wrote it. A report inside an
 // attached mail is not this mail's report. Recipients beyond 1,000 are left out.
 func ParseBounce(m *Mail) *Bounce { return readBounce(m, nullReturnPath(m)) }
 
@@ -117,8 +118,10 @@ func (t *textReport) complete(r *BounceRecipient, only bool) {
 		phase = phaseOf(t.joined)
 	}
 	if smtpCode(r.Diagnostic) == 0 {
-		if r.SMTPCode = smtpCode(said); r.SMTPCode == 0 {
-			r.SMTPCode = smtpCode(s.text())
+		for _, text := range [...]string{said, s.text()} {
+			if r.SMTPCode == 0 {
+				r.SMTPCode = smtpCode(text)
+			}
 		}
 		if r.Diagnostic == "" || !findCode(r.Diagnostic) && findCode(said) {
 			r.Diagnostic = said
