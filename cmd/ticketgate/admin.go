@@ -133,7 +133,7 @@ func reconcileCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare what was accepted with what is there",
-		Long:  "Walks the store: every accepted mail has its receipt, every outcome its ticket and message, every message its exact bytes. Exit code 1 if anything is missing.",
+		Long:  "Walks the store: every accepted mail has its receipt, every outcome its ticket and message or its held mail, each with its exact bytes. Exit code 1 if anything is missing.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := o.dial()
@@ -141,15 +141,15 @@ func reconcileCommand(o *options) *cobra.Command {
 				return err
 			}
 			var r struct {
-				Receipts, Outcomes, Tickets, Messages int
-				Problems                              []string
+				Receipts, Outcomes, Tickets, Messages, Held int
+				Problems                                    []string
 			}
 			raw, err := c.get(cmd.Context(), "/reconcile", nil, &r)
 			if err != nil {
 				return err
 			}
 			err = o.show(cmd.OutOrStdout(), raw, func(w *tabwriter.Writer) {
-				fmt.Fprintf(w, "receipts\t%d\noutcomes\t%d\ntickets\t%d\nmessages\t%d\n", r.Receipts, r.Outcomes, r.Tickets, r.Messages)
+				fmt.Fprintf(w, "receipts\t%d\noutcomes\t%d\ntickets\t%d\nmessages\t%d\nheld\t%d\n", r.Receipts, r.Outcomes, r.Tickets, r.Messages, r.Held)
 				for _, p := range r.Problems {
 					fmt.Fprintf(w, "PROBLEM\t%s\n", p)
 				}
@@ -232,6 +232,7 @@ func printReceipt(w io.Writer, raw []byte) {
 		Outcomes []struct {
 			Recipient, Outcome string
 			Ticket             *uint64
+			Held               *string
 			Reason             *string
 		}
 	}
@@ -242,6 +243,9 @@ func printReceipt(w io.Writer, raw []byte) {
 		fmt.Fprintf(w, "%s\t%s\t%s", r.ID, out.Recipient, out.Outcome)
 		if out.Ticket != nil && *out.Ticket != 0 {
 			fmt.Fprintf(w, "\t#%d", *out.Ticket)
+		}
+		if out.Held != nil && *out.Held != "" {
+			fmt.Fprintf(w, "\t%s", *out.Held)
 		}
 		if out.Reason != nil && *out.Reason != "" {
 			fmt.Fprintf(w, "\t%s", *out.Reason)

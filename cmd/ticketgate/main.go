@@ -95,6 +95,7 @@ func rootCommand() *cobra.Command {
 		demoCommand(),
 		configCommand(o),
 		ticketCommand(o),
+		heldCommand(o),
 		outboundCommand(o, "outbound"),
 		tokenCommand(o),
 		agentCommand(o),

@@ -215,11 +215,15 @@ func (p *program) openDesk(ctx context.Context) (err error) {
 		Log:        p.world.log,
 		Registerer: p.world.metrics,
 		Limits:     message.DefaultLimits(),
+		SenderFlood: ticketing.FloodLimit{
+			Count: p.cfg.Limits.SenderFlood.N, Per: p.cfg.Limits.SenderFlood.Per.Std(),
+		},
 	})
 	if err != nil {
 		return err
 	}
 	p.background("sweep", p.sweep)
+	p.background("held mail", p.desk.RunHeld)
 	return nil
 }
 

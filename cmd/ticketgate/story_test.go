@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,6 +31,17 @@ func TestStories(t *testing.T) {
 					text := os.Expand(ts.ReadFile(name), ts.Getenv)
 					ts.Check(os.WriteFile(path, []byte(text), 0o600))
 				}
+			},
+			// heldid NAME WORDS sets NAME to the id in the line of the last
+			// command's output that has the words.
+			"heldid": func(ts *testscript.TestScript, neg bool, args []string) {
+				for line := range strings.Lines(ts.ReadFile("stdout")) {
+					if len(args) == 2 && strings.Contains(line, args[1]) {
+						ts.Setenv(args[0], strings.Fields(line)[0])
+						return
+					}
+				}
+				ts.Fatalf("usage: heldid NAME WORDS, after a list that has them: %q", args)
 			},
 			// mail FROM TO FILE hands a mail to the daemon over SMTP; with !
 			// it must be refused. The answer is printed to the file "answer".
