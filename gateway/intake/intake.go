@@ -48,7 +48,8 @@ type Options struct {
 	// Space reports an error while there is too little room to take mail; nil
 	// means there is always room.
 	Space      func() error
-	Hostname   string // names us in trace fields
+	Auth       Authenticator // nil: nobody is checked, and every stranger stays at T0
+	Hostname   string        // names us in trace fields
 	Now        func() time.Time
 	Log        *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil keeps no metrics
@@ -176,6 +177,7 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 	if env.NoFrom {
 		env.From = head.sender()
 	}
+	verdict, results := in.authenticate(ctx, env, sealed)
 	receipt, err := in.o.Desk.Receive(ctx, ticketing.Arrival{
 		Source:       env.Source,
 		EnvelopeFrom: env.From,
@@ -184,11 +186,9 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 		HELO:         env.HELO,
 		TLS:          env.TLS != nil,
 		User:         env.User,
-		// Authentication of senders is not evaluated here yet: the peer is a
-		// stranger unless the desk knows its address as a trusted forwarder.
-		Verdict: ticketing.Verdict{Trust: "T0", User: env.User},
-		Raw:     sealed,
-		Header:  trace(in.o.Hostname, env, start),
+		Verdict:      verdict,
+		Raw:          sealed,
+		Header:       results + trace(in.o.Hostname, env, start),
 	})
 	if err != nil {
 		w.Discard()

@@ -89,11 +89,10 @@ func (c *spfCheck) host(ctx context.Context, domain string) (Result, string) {
 	if record.redirect == "" {
 		return Neutral, "no term of " + domain + " matches"
 	}
-	target := c.expand(ctx, record.redirect, domain)
 	if stop := c.count(); stop != nil {
 		return stop.result, stop.reason
 	}
-	result, reason := c.host(ctx, target)
+	result, reason := c.host(ctx, c.expand(ctx, record.redirect, domain))
 	if result == None {
 		result = PermError
 	}
@@ -119,12 +118,12 @@ func (c *spfCheck) match(ctx context.Context, t spfTerm, domain string) (matched
 	case "ip4", "ip6":
 		return t.net.Contains(c.ip), nil
 	}
+	if stop := c.count(); stop != nil {
+		return false, stop
+	}
 	target := domain
 	if t.domain != "" {
 		target = c.expand(ctx, t.domain, domain)
-	}
-	if stop := c.count(); stop != nil {
-		return false, stop
 	}
 	switch t.mechanism {
 	case "include":
@@ -331,14 +330,15 @@ func (m macro) apply(value string) string {
 	if delimiters == "" {
 		delimiters = "."
 	}
-	parts := []string{""}
-	for i := range len(value) {
-		if strings.IndexByte(delimiters, value[i]) >= 0 {
-			parts = append(parts, "")
-		} else {
-			parts[len(parts)-1] += value[i : i+1]
+	var parts []string
+	for {
+		at := strings.IndexAny(value, delimiters)
+		if at < 0 {
+			break
 		}
+		parts, value = append(parts, value[:at]), value[at+1:]
 	}
+	parts = append(parts, value)
 	if m.reverse {
 		for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
 			parts[i], parts[j] = parts[j], parts[i]
