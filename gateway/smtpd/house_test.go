@@ -113,6 +113,14 @@ func (d *desk) all() []mail {
 	return append([]mail(nil), d.mails...)
 }
 
+// nullMX knows one domain without mail, and one whose DNS never answers.
+func nullMX(ctx context.Context, domain string) bool {
+	if domain == "slowdns.example" {
+		<-ctx.Done()
+	}
+	return domain == "nomail.example" || domain == ""
+}
+
 // accounts knows otto, whose secret is "secret"; some users mean trouble.
 type accounts struct{}
 
@@ -172,7 +180,7 @@ func newHouse(t testing.TB, o setting) *house {
 		t.Fatal(err)
 	}
 	h.server, err = New(Options{Hostname: "mail.help.example", Intake: in, TLS: o.tls, Limits: o.limits, Now: time.Now,
-		Auth: accounts{}, Domains: o.domains, Proxies: o.proxies,
+		Auth: accounts{}, NullMX: nullMX, Domains: o.domains, Proxies: o.proxies,
 		Random: mrand.NewChaCha8([32]byte{1}), Registerer: h.reg, Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)

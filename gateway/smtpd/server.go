@@ -36,6 +36,11 @@ type Options struct {
 	// between the two; neither is ever accepted.
 	// They are written as A-labels.
 	Domains []string
+	// NullMX says whether a sender's domain declares that it has no mail
+	// (RFC 7505): nobody could answer it. It is asked of strangers' senders, for
+	// at most nullMXTime; what is not known by then is taken for false. nil asks
+	// nobody.
+	NullMX func(ctx context.Context, domain string) bool
 	// Proxies are networks of load balancers of ours. A connection from there
 	// must begin with a PROXY header (version 1 or 2), and counts as its
 	// client's. A header from anywhere else ends the session.

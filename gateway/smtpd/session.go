@@ -145,6 +145,9 @@ func (p *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	if p.account != nil && !p.account.owns(tx.from) {
 		return p.refuse(say(550, 5, 7, 1, "You may send only from your own addresses", "policy"))
 	}
+	if p.mailless(tx.from) {
+		return p.refuse(say(550, 5, 7, 27, "The sender's domain takes no mail (RFC 7505)", "address"))
+	}
 	if err := p.s.intake.Space(); err != nil {
 		return p.refused("no space for mail", err)
 	}
@@ -155,6 +158,24 @@ func (p *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	p.tx = tx
 	p.mu.Unlock()
 	return nil
+}
+
+// nullMXTime is how long MAIL waits for the DNS.
+const nullMXTime = 2 * time.Second
+
+// mailless reports whether nobody could ever answer a stranger's sender.
+func (p *session) mailless(from string) bool {
+	if p.s.o.NullMX == nil || p.g.kind.name != MX || from == "" {
+		return false
+	}
+	folded := message.Fold(from)
+	domain := folded[strings.LastIndexByte(folded, '@')+1:]
+	if strings.HasPrefix(domain, "[") {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(p.s.ctx, nullMXTime)
+	defer cancel()
+	return p.s.o.NullMX(ctx, domain)
 }
 
 // address checks a path; detail is the last figure of its enhanced code.

@@ -2,11 +2,11 @@ package smtpd
 
 import (
 	"bytes"
-
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +105,12 @@ func TestTapFollows(t *testing.T) {
 		state tapState
 		chunk int64
 	}{
+		"answers to AUTH are no commands": {[]step{{out: "220 x\r\n"}, {in: "AUTH LOGIN\r\nBDAT 9\r\nDATA\r\nBDAT 5\r\nab", out: "334 a\r\n334 b\r\n535 5.7.8 no\r\n"}}, inChunk, 3},
+		"AUTH refused":                    {[]step{{out: "220 x\r\n"}, {in: "AUTH X\r\nBDAT 9\r\nab", out: "504 5.7.4 no\r\n"}}, inChunk, 7},
+		"AUTH given up":                   {[]step{{out: "220 x\r\n"}, {in: "AUTH LOGIN\r\n*\r\nBDAT 9\r\nab", out: "334 a\r\n501 5.0.0 no\r\n"}}, inChunk, 7},
+		"replies of commands before AUTH": {[]step{{out: "220 x\r\n"}, {in: "NOOP\r\nAUTH LOGIN\r\nBDAT 9\r\n", out: "250 a\r\n"}}, authWait, 0},
+		"LMTP: a reply for each recipient": {[]step{{out: "220 lmtp\r\n"}, {in: "MAIL a\r\nDATA\r\nx\r\n.\r\nNOOP\r\nDATA\r\n",
+			out: "250 2.0.0 ok\r\n354 go\r\n250 2.0.0 <a@b> ok\r\n550 5.7.1 <c@d> no\r\n250 2.0.0 <e@f> ok\r\n250 2.0.0 noop\r\n"}}, dataWait, 0},
 		"DATA accepted, body and commands behind": {[]step{{out: "220 x\r\n"}, {in: "DATA\r\nQUIT\r\n.\r\nNOOP\r\nBDAT 7\r\nab", out: "354 go\r\n"}}, inChunk, 5},
 		"DATA refused, what follows are commands": {[]step{{out: "220 x\r\n"}, {in: "DATA\r\nBDAT 9 LAST\r\nab", out: "502 5.5.1 no\r\n"}}, inChunk, 7},
 		"replies of commands before DATA": {[]step{{out: "220 x\r\n"}, {in: "MAIL a\r\nRCPT b\r\nDATA\r\nBDAT 9\r\n", out: "250 a\r\n550 b\r\n"}},
@@ -117,6 +123,7 @@ func TestTapFollows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for size := 1; size < 40; size++ {
 				tap := newTap(&limits)
+				tap.lmtp = strings.HasPrefix(name, "LMTP")
 				for _, s := range c.steps {
 					for in := s.in; in != ""; {
 						n := min(size, len(in))
@@ -145,6 +152,7 @@ func TestTapFollows(t *testing.T) {
 func FuzzTap(f *testing.F) {
 	f.Add([]byte("EHLO x\r\nMAIL FROM:<a@b>\r\nBDAT 5 LAST\r\nabcde"), []byte("250 ok\r\n354 go\r\n"))
 	f.Add([]byte("DATA\r\n\r\r\n.\r\n"), []byte("220 x\r\n354 go\r\n"))
+	f.Add([]byte("AUTH LOGIN\r\nSTARTTLS\r\nDATA\r\nBDAT 5\r\nab"), []byte("220 x\r\n334 a\r\n334 b\r\n535 5.7.8 no\r\n"))
 	f.Add([]byte("STARTTLS\r\nGET / HTTP/1.0\r\n"), []byte("220 x\r\n220 go\r\n"))
 	limits := Limits{}.withDefaults()
 	f.Fuzz(func(t *testing.T, in, out []byte) {
@@ -157,7 +165,7 @@ func FuzzTap(f *testing.F) {
 			n = min(len(out), 5)
 			tap.output(out[:n])
 			out = out[n:]
-			if len(tap.line) > limits.CommandLine || len(tap.reply) > 8 || tap.chunk < 0 {
+			if len(tap.line) > limits.CommandLine || len(tap.reply) > replyHead || tap.chunk < 0 {
 				t.Fatalf("line %d reply %d chunk %d", len(tap.line), len(tap.reply), tap.chunk)
 			}
 		}
