@@ -50,6 +50,7 @@ type Desk struct {
 	keyring *message.Keyring
 	metrics *metrics
 	flood   FloodLimit
+	admin   string
 	acked   func(store.Reader, string) (bool, error)
 	tables
 	staff
@@ -73,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	}
 	d := &Desk{
 		db: o.DB, blobs: o.Blobs, journal: o.Journal, agenda: o.Agenda,
-		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, acked: o.Acked,
+		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked,
 		tables: newTables(), staff: *s,
 	}
 	if d.keyring, err = loadKeyring(ctx, d.db, &d.tables, d.random); err != nil {

@@ -543,6 +543,22 @@ func TestDigest(t *testing.T) {
 	b.checkAll()
 }
 
+// A queue nobody may decide for has the administrator as its lead.
+func TestDigestWithoutLead(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	b := openOn(t, twice{storetest.OpenAt(t, c.now)}, c, func(o *ticketing.Options) {
+		o.Admin = "ada@admin.example"
+		o.Queues[1].Agents = []string{"luis"}
+	})
+	b.take(mail{to: []string{"sales@help.example"}, text: blankMail(1)})
+	c.advance(24 * time.Hour)
+	b.run()
+	if got := b.digests(); len(got) != 1 || len(got[0].Audience) != 1 || got[0].Audience[0].Address != "ada@admin.example" || got[0].Audience[0].Role != "admin" {
+		t.Errorf("digests %+v", got)
+	}
+}
+
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	c := newClock()

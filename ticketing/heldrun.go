@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ticketgate/ticketing/agenda"
+	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
@@ -267,16 +268,19 @@ func (w *work) heldNews(queue string, since time.Time) (news *HeldDigest, waitin
 }
 
 // leadOf is who hears of a queue's held mail: the first of its agents who may
-// decide about it. A queue without any has no lead, and no digest.
+// decide about it; the administrator if there is none.
 func (d *Desk) leadOf(queue string) []Recipient {
 	q := d.queues[queue]
 	if q == nil {
-		return nil
+		return nil // nobody could release it either; it waits for the queue to come back
 	}
 	for _, name := range q.Agents {
 		if a := d.agents[name]; a != nil && !a.Light {
 			return []Recipient{{Role: "lead", Address: a.Addresses[0], Name: a.DisplayName, Agent: name}}
 		}
 	}
-	return nil
+	if d.admin == "" || d.own(message.Fold(d.admin)) != nil {
+		return nil
+	}
+	return []Recipient{{Role: "admin", Address: d.admin}}
 }

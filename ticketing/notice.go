@@ -28,7 +28,7 @@ type Notice struct {
 
 // Recipient is somebody a notice may concern, resolved when it happened.
 type Recipient struct {
-	Role    string `json:"role"` // requester cc follower assignee agent lead
+	Role    string `json:"role"` // requester cc follower assignee agent lead admin
 	Address string `json:"address"`
 	Name    string `json:"name"`
 	Agent   string `json:"agent,omitempty"`

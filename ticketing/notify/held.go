@@ -29,16 +29,16 @@ func (n *Notifier) tellHeld(ctx context.Context, job agenda.Job, notice ticketin
 	var skipped []skip
 	failed := 0
 	for _, r := range notice.Audience {
-		agent, known := n.o.Desk.Agent(r.Agent)
-		if !ok || notice.Held == nil || !known || len(agent.Addresses) == 0 {
+		to, known := n.presently(r)
+		if !ok || notice.Held == nil || !known {
 			skipped = append(skipped, skip{r.Role, "the queue or the agent is not configured any more"})
 			continue
 		}
-		if !writable(agent.Addresses[0]) {
+		if !writable(to.Addr) {
 			failed++
 			continue
 		}
-		p, err := n.writeHeld(ctx, notice, q, agent)
+		p, err := n.writeHeld(ctx, notice, q, to)
 		if err != nil {
 			return fmt.Errorf("notify: compose digest: %w", err)
 		}
@@ -55,13 +55,26 @@ func (n *Notifier) tellHeld(ctx context.Context, job agenda.Job, notice ticketin
 	return err
 }
 
-func (n *Notifier) writeHeld(ctx context.Context, notice ticketing.Notice, q *ticketing.Queue, to *ticketing.Agent) (parcel, error) {
+// presently is where a digest goes: to an agent's address of today, or to the
+// administrator.
+func (n *Notifier) presently(r ticketing.Recipient) (to message.Address, known bool) {
+	if r.Agent == "" {
+		return message.Address{Name: r.Name, Addr: r.Address}, true
+	}
+	agent, ok := n.o.Desk.Agent(r.Agent)
+	if !ok || len(agent.Addresses) == 0 {
+		return to, false
+	}
+	return message.Address{Name: agent.DisplayName, Addr: agent.Addresses[0]}, true
+}
+
+func (n *Notifier) writeHeld(ctx context.Context, notice ticketing.Notice, q *ticketing.Queue, to message.Address) (parcel, error) {
 	domain := message.Address{Addr: q.Address}.Domain()
-	sum := sha256.Sum256([]byte(notice.ID + "\x00" + to.Name))
+	sum := sha256.Sum256([]byte(notice.ID + "\x00" + to.Addr))
 	messageID := "<digest." + hex.EncodeToString(sum[:16]) + "@" + domain + ">"
 	text := heldText(notice.Held)
 	draft := message.Draft{
-		From: message.Address{Name: queueName(q), Addr: q.Address}, To: []message.Address{{Name: to.DisplayName, Addr: to.Addresses[0]}},
+		From: message.Address{Name: queueName(q), Addr: q.Address}, To: []message.Address{to},
 		Subject: heldSubject(notice.Held, q), Date: notice.At, MessageID: messageID,
 		Text: text, HTML: "<pre>" + html.EscapeString(text) + "</pre>",
 		Extra: []message.Field{
@@ -82,7 +95,7 @@ func (n *Notifier) writeHeld(ctx context.Context, notice ticketing.Notice, q *ti
 	}
 	// The null sender: a report about a digest would only be held mail itself.
 	return parcel{writer: w, sealed: sealed, outbound: message.Outbound{
-		ID: id, Class: "notification", To: to.Addresses[0], SHA256: sealed.Ref().SHA256, Size: sealed.Ref().Size,
+		ID: id, Class: "notification", To: to.Addr, SHA256: sealed.Ref().SHA256, Size: sealed.Ref().Size,
 		Domain: domain, Queue: q.Name, UTF8: draft.NeedsUTF8(),
 	}}, nil
 }

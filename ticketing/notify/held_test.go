@@ -22,7 +22,11 @@ func (w *world) digest(id string, agents ...string) {
 			}, More: 8,
 		}}
 	for _, name := range agents {
-		n.Audience = append(n.Audience, ticketing.Recipient{Role: "lead", Agent: name, Address: "old@staff.example", Name: name})
+		r := ticketing.Recipient{Role: "lead", Agent: name, Address: "old@staff.example", Name: name}
+		if name == "" {
+			r = ticketing.Recipient{Role: "admin", Address: "ada@help.example"}
+		}
+		n.Audience = append(n.Audience, r)
 	}
 	payload, err := json.Marshal(n)
 	if err != nil {
@@ -62,6 +66,17 @@ func TestHeldDigest(t *testing.T) {
 	}
 	if html := sent[0].mail.HTML(); strings.Contains(html, "<b>") || !strings.Contains(html, "held_1") {
 		t.Errorf("html %s", html)
+	}
+}
+
+// A queue without agents has the administrator for its lead.
+func TestHeldDigestForAdmin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.digest("dig_support_2026-11-02", "")
+	w.tell()
+	if sent := w.sent(); len(sent) != 1 || sent[0].To != "ada@help.example" {
+		t.Errorf("sent %+v", sent)
 	}
 }
 
