@@ -16,6 +16,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"ticketgate/delivery/courier"
+	"ticketgate/gateway/mailauth"
 	"ticketgate/resolver"
 	"ticketgate/test/dnstest"
 )
@@ -286,6 +288,23 @@ func TestText(t *testing.T) {
 		t.Error("a backslash in a name was taken for an escape")
 	}
 }
+
+func TestSetsHoldNothingTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.TXT("twice.example", "same", "same", "Same")
+	if got, err := w.r.LookupTXT(t.Context(), "twice.example"); err != nil || len(got) != 2 {
+		t.Error(got, err)
+	}
+}
+
+// Those who ask declare what they need; the cache and the standard library both
+// give it.
+var (
+	_ courier.Resolver  = (*resolver.Resolver)(nil)
+	_ mailauth.Resolver = (*resolver.Resolver)(nil)
+	_ mailauth.Resolver = (*net.Resolver)(nil)
+)
 
 func TestLookups(t *testing.T) {
 	t.Parallel()

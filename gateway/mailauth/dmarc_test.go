@@ -50,7 +50,7 @@ func TestTreeWalk(t *testing.T) {
 		{"a record in between is not used", map[string]string{"y.a.example": reject, "a.example": none}, "x.y.a.example", "b.example", "fail a.example a.example p=none none T0"},
 		{"two records are none", map[string]string{"a.example": reject + "|" + none}, "a.example", "a.example", "none    T1"},
 		{"two records, one of them foreign text", map[string]string{"a.example": reject + "|hello"}, "a.example", "b.example", "fail a.example a.example p=reject reject T0"},
-		{"two records below, one above", map[string]string{"x.a.example": none + "|" + none, "a.example": reject}, "x.a.example", "b.example", "fail a.example a.example p=reject reject T0"},
+		{"two records below, one above", map[string]string{"x.a.example": none + "|" + reject, "a.example": reject + "; sp=reject"}, "x.a.example", "b.example", "fail a.example a.example sp=reject reject T0"},
 		{"long names skip to seven labels", map[string]string{"g.h.i.j.mail.example": reject, long: "nothing"}, long, "b.example", "fail g.h.i.j.mail.example g.h.i.j.mail.example p=reject reject T0"},
 		{"long names skip what lies between", map[string]string{"d.e.f.g.h.i.j.mail.example": reject}, long, "b.example", "none    T0"},
 		{"no record, same domain", nil, "a.example", "a.example", "none    T1"},
