@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,60 +15,26 @@ import (
 	"testing"
 	"time"
 
-	acmeca "github.com/letsencrypt/pebble/v2/ca"
-	acmedb "github.com/letsencrypt/pebble/v2/db"
-	acmeva "github.com/letsencrypt/pebble/v2/va"
-	acmewfe "github.com/letsencrypt/pebble/v2/wfe"
-	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/acme/autocert"
 
+	"ticketgate/test/authority"
 	"ticketgate/ticketing/store"
 	"ticketgate/ticketing/store/storetest"
 )
 
 func TestMain(m *testing.M) {
 	// The authority's validator has no end.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(authority.Forever))
 }
 
 const hostname = "mail.help.example"
 
-// authority is a real ACME server in this process; it validates on the ports
-// given and finds every name on this machine.
-func authority(t *testing.T, httpPort, tlsPort int) *ACME {
-	t.Helper()
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
-	t.Setenv("PEBBLE_AUTHZREUSE", "0")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		m := new(dns.Msg)
-		m.SetReply(q)
-		if q.Question[0].Qtype == dns.TypeA {
-			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1)})
-		}
-		w.WriteMsg(m)
-	})}
-	started := make(chan struct{})
-	names.NotifyStartedFunc = func() { close(started) }
-	served := make(chan error, 1)
-	go func() { served <- names.ActivateAndServe() }()
-	<-started
-	t.Cleanup(func() { names.Shutdown(); <-served })
-
-	quiet, db := log.New(io.Discard, "", 0), acmedb.NewMemoryStore()
-	ca := acmeca.New(quiet, db, "", "ecdsa", 0, 1, map[string]acmeca.Profile{"default": {}})
-	va := acmeva.New(quiet, httpPort, tlsPort, true, l.Addr().String(), db)
-	wfe := acmewfe.New(quiet, db, va, ca, []string{"ca.example"}, true, false, 1, 1)
-	server := httptest.NewTLSServer(wfe.Handler())
-	t.Cleanup(server.Close)
-	return &ACME{Directory: server.URL + acmewfe.DirectoryPath, Email: "ada@help.example", Client: server.Client()}
+// ask is how to ask an authority.
+func ask(a *authority.Authority) *ACME {
+	return &ACME{Directory: a.Directory, Email: "ada@help.example", Client: a.Client}
 }
 
 // door is a TLS listener such as the submissions port; nobody is there before
@@ -152,7 +117,7 @@ func acmeCerts(t *testing.T, a *ACME, db store.DB) (*Certs, *prometheus.Registry
 // it from the store, without an order.
 func TestTLSALPN(t *testing.T) {
 	d := newDoor(t)
-	a, db := authority(t, 1, d.port()), storetest.OpenAt(t, time.Now)
+	a, db := ask(authority.Start(t, 1, d.port())), storetest.OpenAt(t, time.Now)
 	c, _, text := acmeCerts(t, a, db)
 	d.serve(c.TLS())
 	if issuer, _ := d.shown(t, &tls.Config{ServerName: hostname}); issuer != hostname {
@@ -167,7 +132,7 @@ func TestTLSALPN(t *testing.T) {
 	for _, config := range []*tls.Config{{ServerName: hostname}, {ServerName: ""}, {ServerName: "mx.customer.example"}, {ServerName: "MAIL.help.example"},
 		{ServerName: hostname, NextProtos: []string{"smtp"}}, {ServerName: hostname, NextProtos: []string{"acme-tls/1", "smtp"}}, {ServerName: hostname, MaxVersion: tls.VersionTLS12}} {
 		issuer, state := d.shown(t, config)
-		if !strings.HasPrefix(issuer, "Pebble Intermediate") || state.PeerCertificates[0].VerifyHostname(hostname) != nil || state.NegotiatedProtocol != "" {
+		if !strings.HasPrefix(issuer, authority.Issuer) || state.PeerCertificates[0].VerifyHostname(hostname) != nil || state.NegotiatedProtocol != "" {
 			t.Errorf("%q %v: %q, protocol %q", config.ServerName, config.NextProtos, issuer, state.NegotiatedProtocol)
 		}
 	}
@@ -190,7 +155,7 @@ func TestHTTP01(t *testing.T) {
 	var handler http.Handler
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	defer web.Close()
-	a := authority(t, web.Listener.Addr().(*net.TCPAddr).Port, 1)
+	a := ask(authority.Start(t, web.Listener.Addr().(*net.TCPAddr).Port, 1))
 	c, _, text := acmeCerts(t, a, storetest.OpenAt(t, time.Now))
 	handler = c.Challenges(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the rest") }))
 	if again := c.Refresh(); again != acmeLook {
