@@ -188,6 +188,46 @@ func TestReleaseCrash(t *testing.T) {
 	}
 }
 
+// Neither holding nor releasing makes a row too large to store, whatever the
+// envelope, the header and the evidence.
+func TestHeldHuge(t *testing.T) {
+	t.Parallel()
+	var largest int
+	c := newClock()
+	b := openOn(t, sized{storetest.OpenAt(t, c.now), &largest}, c)
+	nasty := strings.Repeat(`\\\"`, 400)
+	var to []string
+	for i := range 1000 {
+		to = append(to, fmt.Sprintf("support+%s%d@help.example", strings.Repeat("t-", 14), i))
+	}
+	a := b.arrival(mail{from: rAddr, to: to, text: write("\""+nasty+"\" <"+rAddr+">", nasty)})
+	result := ticketing.AuthResult{Result: nasty, Domain: nasty, Selector: nasty, Policy: nasty, Reason: nasty}
+	a.HELO, a.Verdict.SPF, a.Verdict.IPRev, a.Verdict.DMARC = nasty, result, result, result
+	a.Verdict.DMARC.Disposition = "reject"
+	for range 1000 {
+		a.Verdict.DKIM, a.Verdict.Reasons = append(a.Verdict.DKIM, result), append(a.Verdict.Reasons, nasty)
+	}
+	r, err := b.desk.Receive(context.Background(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := b.desk.Release(context.Background(), system(), r.Outcomes[0].Held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := b.desk.Receipt(context.Background(), r.ID)
+	if err != nil || len(stored.Outcomes) != 1000 || stored.Outcomes[999].Message != h.Message {
+		t.Errorf("%d outcomes, %v", len(stored.Outcomes), err)
+	}
+	if m := b.message(h.Message); len(m.Auth.Reasons) == 0 || m.Auth.DMARC.Reason == "" {
+		t.Errorf("the evidence is gone: %+v", m.Auth)
+	}
+	if largest > store.MaxValue*9/10 || largest < 15000 {
+		t.Errorf("a document of %d bytes", largest)
+	}
+	b.checkAll()
+}
+
 // Reconcile notices held mail that is missing or does not fit.
 func TestReconcileHeld(t *testing.T) {
 	t.Parallel()

@@ -26,6 +26,7 @@ const (
 	maxHELO             = 255
 	maxReasons          = 8
 	maxReason           = 100
+	maxWhy              = 20 // reasons of a trust level
 	maxDKIM             = 8
 	maxBounced          = 8
 	maxDiagnostic       = 300
@@ -141,9 +142,10 @@ func clipAddresses(list []message.Address, count int, budget *int) (out []messag
 func clipVerdict(v Verdict) Verdict {
 	one := func(r AuthResult) AuthResult {
 		return AuthResult{Result: clip(r.Result, 20), Domain: clip(r.Domain, 100), Selector: clip(r.Selector, 70),
-			Policy: clip(r.Policy, 20), Disposition: clip(r.Disposition, 20)}
+			Policy: clip(r.Policy, 20), Disposition: clip(r.Disposition, 20), Reason: clip(r.Reason, maxReason)}
 	}
-	v.SPF, v.DMARC = one(v.SPF), one(v.DMARC)
+	v.SPF, v.DMARC, v.IPRev = one(v.SPF), one(v.DMARC), one(v.IPRev)
+	v.Reasons = clipAll(v.Reasons, maxWhy, 2*maxReason, maxWhy*maxReason)
 	var keep []AuthResult
 	for _, r := range v.DKIM[:min(len(v.DKIM), maxDKIM)] {
 		keep = append(keep, one(r))
