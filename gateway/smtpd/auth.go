@@ -87,7 +87,15 @@ func (p *session) Auth(mechanism string) (sasl.Server, error) {
 func (p *session) login(user, secret string) (err error) {
 	defer p.s.recover(p.g, &err)
 	l, peer := p.g.kind.limits, p.g.peer
-	failures, ok := p.s.guesses.begin(peer)
+	// A host of ours, such as a webmail server, speaks for many people: it is
+	// never banned for one of them.
+	own := l.unlimited(peer)
+	failures, ok := p.refusals+1, true
+	forgive := func() {}
+	if !own {
+		failures, ok = p.s.guesses.begin(peer)
+		forgive = func() { p.s.guesses.forgive(peer) }
+	}
 	if !ok {
 		p.s.metrics.login("blocked")
 		return p.g.fail("421 4.7.0 "+p.s.o.Hostname+" Too many failed logins from your network, try again later", "auth")
@@ -97,7 +105,7 @@ func (p *session) login(user, secret string) (err error) {
 	account, err := p.s.o.Auth.Authenticate(ctx, user, secret)
 	switch {
 	case err == nil && account != nil:
-		p.s.guesses.forgive(peer)
+		forgive()
 		p.s.metrics.login("ok")
 		p.s.o.Log.LogAttrs(ctx, slog.LevelInfo, "smtp login", slog.String("conn", p.g.trace), slog.Any("peer", peer), slog.String("user", account.User))
 		p.account = account
@@ -113,7 +121,7 @@ func (p *session) login(user, secret string) (err error) {
 		}
 		return p.refuse(say(535, 5, 7, 8, "User and password do not belong together", "auth"))
 	default:
-		p.s.guesses.forgive(peer)
+		forgive()
 		id := p.s.id()
 		p.s.o.Log.Error("smtp login", "conn", p.g.trace, "id", id, "err", err)
 		return p.refuse(say(454, 4, 7, 0, "temporary problem on our side ("+id+")", "internal"))

@@ -57,6 +57,31 @@ func TestGuessingFromOneNetwork(t *testing.T) {
 	})
 }
 
+// TestOwnHostsAreNotBanned: a webmail server of ours through which somebody
+// guesses still serves the others.
+func TestOwnHostsAreNotBanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, setting{blobs: newBlobs(t), tls: serverTLS(), kind: Submissions,
+			limits: Limits{Unlimited: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}}})
+		defer h.close()
+		for i := range 20 {
+			c := h.dial("192.0.2.7")
+			if err := c.startTLS(); err != nil {
+				t.Fatal(err)
+			}
+			c.reply()
+			c.say("EHLO x")
+			if r := c.say("AUTH PLAIN AG90dG8AeA=="); !strings.HasPrefix(r, "535") {
+				t.Error(i, r)
+			}
+			if r := c.say("AUTH PLAIN AG90dG8Ac2VjcmV0"); !strings.HasPrefix(r, "235") {
+				t.Error(i, r)
+			}
+			c.drop()
+		}
+	})
+}
+
 // TestGuessesInParallel: attempts that are under way count.
 func TestGuessesInParallel(t *testing.T) {
 	l := Limits{}.withDefaults()

@@ -20,7 +20,8 @@ type Limits struct {
 	// Deny is turned away at the door.
 	Deny []netip.Prefix
 	// Unlimited peers (our own relays, the machine itself) count towards Total
-	// only and are not kept waiting for the greeting.
+	// only, are not kept waiting for the greeting and are never banned from
+	// logging in.
 	Unlimited []netip.Prefix
 
 	Recipients  int // of one mail; 100
