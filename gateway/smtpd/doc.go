@@ -28,8 +28,10 @@
 //
 // Known and left: a line of DATA that begins with a single dot before a bare CR
 // loses that CR with the dot, which no peer that doubles leading dots can send;
-// BDAT keeps every octet. RCPT TO:<postmaster> without a domain is refused by go-smtp's
-// parser with 501 5.5.2, quickly and before we are asked; <postmaster@domain>
-// works. Upstream it takes three lines in parser.parsePath: accept the word
-// "postmaster" followed by '>' and return it as the mailbox.
+// BDAT keeps every octet. RCPT TO:<postmaster> without a domain is refused by
+// go-smtp's parser with 501 5.5.2, quickly and before we are asked;
+// <postmaster@domain> works. Upstream it takes three lines in
+// parser.parsePath: accept the word "postmaster" followed by '>' and return it
+// as the mailbox. An answer to AUTH that is no base64 gets go-smtp's 454
+// instead of 501; it counts as an error like any other.
 package smtpd

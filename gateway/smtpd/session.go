@@ -302,6 +302,11 @@ func (p *session) Data(r io.Reader) (err error) {
 		env.User, env.Senders = p.account.User, p.account.Addresses
 	}
 	receipt, err := p.s.intake.Receive(ctx, env, body)
+	if err != nil && chunked && p.g.kind.name == LMTP {
+		// Refused before its last chunk was read, the message would get one reply
+		// from the library where LMTP owes one to each recipient.
+		_, _ = io.Copy(io.Discard, body)
+	}
 	return p.conclude(tx, body, trace, receipt, err)
 }
 
