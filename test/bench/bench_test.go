@@ -29,18 +29,26 @@ const (
 )
 
 // BenchmarkAccept compares accepting and ticketing with Postfix accepting into
-// discard: smtp-source, 5 KiB mails, 20 connections, the two in turn.
+// discard: smtp-source, 5 KiB mails, 20 connections, the two in turn. Kept
+// connections carry one mail after the other; in the other round each mail
+// opens its own, which is smtp-source's way unless told otherwise.
 func BenchmarkAccept(b *testing.B) {
+	for name, flags := range map[string][]string{"kept": {"-d"}, "new": nil} {
+		b.Run(name, func(b *testing.B) { compareAccept(b, flags) })
+	}
+}
+
+func compareAccept(b *testing.B, flags []string) {
 	postfix := peers.StartPostfix(b, peers.PostfixOptions{Discard: true})
 	gate := newGate(b, b.TempDir())
 	gate.start()
-	flood(b, postfix.Addr, mails/10, 1) // warm both
-	flood(b, gate.smtp, mails/10, 2)
+	flood(b, postfix.Addr, mails/10, 1, flags...) // warm both
+	flood(b, gate.smtp, mails/10, 2, flags...)
 	for b.Loop() {
 		var ours, theirs, ratios []float64
 		for r := range rounds {
-			theirs = append(theirs, flood(b, postfix.Addr, mails, 10+r))
-			ours = append(ours, flood(b, gate.smtp, mails, 20+r))
+			theirs = append(theirs, flood(b, postfix.Addr, mails, 10+r, flags...))
+			ours = append(ours, flood(b, gate.smtp, mails, 20+r, flags...))
 			ratios = append(ratios, ours[r]/theirs[r])
 		}
 		p50, p99 := probe(b, gate.smtp)
@@ -51,7 +59,7 @@ func BenchmarkAccept(b *testing.B) {
 		b.ReportMetric(p50.Seconds()*1000, "data-p50-ms")
 		b.ReportMetric(p99.Seconds()*1000, "data-p99-ms")
 		b.ReportMetric(0, "ns/op")
-		fmt.Printf("accept: postfix %.0f/s, tickets %.0f/s, ratios %.1f\n", theirs, ours, ratios)
+		fmt.Printf("%s: postfix %.0f/s, tickets %.0f/s, ratios %.1f\n", b.Name(), theirs, ours, ratios)
 	}
 }
 
@@ -72,8 +80,8 @@ func BenchmarkAcceptAtOneMillion(b *testing.B) {
 	for b.Loop() {
 		var rates, base, ratios []float64
 		for r := range rounds {
-			base = append(base, flood(b, empty.smtp, mails, 10+r))
-			rates = append(rates, flood(b, full.smtp, mails, 20+r))
+			base = append(base, flood(b, empty.smtp, mails, 10+r, "-d"))
+			rates = append(rates, flood(b, full.smtp, mails, 20+r, "-d"))
 			ratios = append(ratios, rates[r]/base[r])
 		}
 		p50, p99 := probe(b, full.smtp)
@@ -91,12 +99,13 @@ func BenchmarkAcceptAtOneMillion(b *testing.B) {
 
 // flood sends n mails with smtp-source and returns the rate. round keeps the
 // senders of rounds apart.
-func flood(b *testing.B, addr string, n, round int) float64 {
+func flood(b *testing.B, addr string, n, round int, flags ...string) float64 {
 	b.Helper()
 	source := peers.Tool(b, "smtp-source", "postfix")
+	args := append(flags[:len(flags):len(flags)], "-s", fmt.Sprint(connections), "-m", fmt.Sprint(n), "-l", fmt.Sprint(size),
+		"-f", fmt.Sprintf("sender%d@customer.example", round), "-t", "support@help.example", addr)
 	started := time.Now()
-	out, err := exec.Command(source, "-s", fmt.Sprint(connections), "-m", fmt.Sprint(n), "-l", fmt.Sprint(size),
-		"-f", fmt.Sprintf("sender%d@customer.example", round), "-t", "support@help.example", addr).CombinedOutput()
+	out, err := exec.Command(source, args...).CombinedOutput()
 	if err != nil {
 		b.Fatalf("smtp-source: %v\n%s", err, out)
 	}
