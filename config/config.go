@@ -14,7 +14,7 @@ package config
 // file left out has its default.
 type Config struct {
 	Hostname  Hostname           `toml:"hostname" required:"yes" example:"mail.help.example" doc:"The name this server gives in HELO and in its greeting. It must match the PTR record of the address mail leaves from."`
-	Admin     Address            `toml:"admin" required:"yes" example:"ada@help.example" doc:"A person who reads what the server has to say about itself. Mail to postmaster goes there."`
+	Admin     Address            `toml:"admin" required:"yes" example:"ada@help.example" doc:"A person who reads what the server has to say about itself, such as the digest of held mail of a queue without agents. (Mail to postmaster@ and abuse@ of a domain opens tickets in its first queue.)"`
 	PublicURL string             `toml:"public_url" example:"https://desk.help.example" doc:"Where people reach the web interface: the start of every link in mails and in the API. Empty means https:// and the hostname."`
 	Resolver  Resolver           `toml:"resolver" example:"127.0.0.1:53" doc:"The DNS server to ask, as address or address:port. Empty means the system's."`
 	Proxies   []Network          `toml:"trusted_proxies" max:"1000" example:"10.0.0.5" doc:"Load balancers of ours in front of the mail listeners. A connection from there must begin with a PROXY header (version 1 or 2) and counts as its client's. Nobody else may send one."`
