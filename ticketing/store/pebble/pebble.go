@@ -41,7 +41,7 @@ const formatMajor = pebble.FormatValueSeparation
 
 const (
 	defaultMemTable   = 32 << 20
-	defaultCache      = 64 << 20
+	defaultCache      = 128 << 20
 	defaultStallLimit = 30 * time.Second
 	walBytesPerSync   = 512 << 10
 	bloomBitsPerKey   = 10
@@ -77,7 +77,7 @@ type Options struct {
 	// DiskUsage reports on the disk that holds dir; nil asks FS.
 	DiskUsage func(dir string) (vfs.DiskUsage, error)
 	// CacheSize is what the block cache may use beside the memtables, in
-	// bytes; 0 is 64 MiB. All in all the store takes about CacheSize and
+	// bytes; 0 is 128 MiB. All in all the store takes about CacheSize and
 	// three times MemTableSize.
 	CacheSize int64
 	// MemTableSize is the size in bytes at which recent writes are flushed
