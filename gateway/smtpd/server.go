@@ -184,7 +184,12 @@ func (s *Server) admit(c net.Conn, k kind) {
 		return
 	}
 	s.mu.Lock()
-	if s.draining || s.headers >= s.o.Limits.Total {
+	if s.draining {
+		s.mu.Unlock()
+		c.Close() // as for the headers that are being waited for
+		return
+	}
+	if s.headers >= s.o.Limits.Total {
 		s.mu.Unlock()
 		s.turnAway(c, peer, k, full)
 		return
