@@ -187,12 +187,17 @@ func (s *story) agentNotes(ctx context.Context) error {
 	return nil
 }
 
-func (s *story) strangerReplies(ctx context.Context) error {
+// carolReplies sends the stranger's mail, the same each time.
+func (s *story) carolReplies() (string, error) {
 	h := header(s.toAnna)
 	to := h.Addresses("Reply-To")[0].Addr
-	answer, err := s.send(carol, []string{to}, mailText("Carol <"+carol+">", to, "",
+	return s.send(carol, []string{to}, mailText("Carol <"+carol+">", to, "",
 		"Re: "+h.Text("Subject"), "<c1@elsewhere.example>", []string{h.Get("Message-ID")},
 		"Anna forwarded me this. I have a fire extinguisher.\r\n"))
+}
+
+func (s *story) strangerReplies(ctx context.Context) error {
+	answer, err := s.carolReplies()
 	if err != nil {
 		return err
 	}
@@ -219,11 +224,7 @@ func (s *story) strangerReplies(ctx context.Context) error {
 }
 
 func (s *story) redelivery(ctx context.Context) error {
-	h := header(s.toAnna)
-	to := h.Addresses("Reply-To")[0].Addr
-	answer, err := s.send(carol, []string{to}, mailText("Carol <"+carol+">", to, "",
-		"Re: "+h.Text("Subject"), "<c1@elsewhere.example>", []string{h.Get("Message-ID")},
-		"Anna forwarded me this. I have a fire extinguisher.\r\n"))
+	answer, err := s.carolReplies()
 	if err != nil {
 		return err
 	}
