@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -122,6 +123,17 @@ func (c *client) get(ctx context.Context, path string, query url.Values, out any
 		return nil, err
 	}
 	return raw, json.Unmarshal(raw, out)
+}
+
+// listQuery asks for at most limit items; filters that are empty select all.
+func listQuery(limit int, filters map[string]string) url.Values {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	for name, v := range filters {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	return q
 }
 
 // send posts JSON (or nothing) and decodes the answer, if there is one.

@@ -58,12 +58,7 @@ func heldList(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for name, v := range map[string]string{"reason": reason, "queue": queue, "state": state} {
-				if v != "" {
-					q.Set(name, v)
-				}
-			}
+			q := listQuery(limit, map[string]string{"reason": reason, "queue": queue, "state": state})
 			var list struct {
 				Items []heldJSON
 				Next  *string

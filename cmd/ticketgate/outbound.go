@@ -66,12 +66,7 @@ func outboundList(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for name, v := range map[string]string{"state": state, "to": to, "class": class} {
-				if v != "" {
-					q.Set(name, v)
-				}
-			}
+			q := listQuery(limit, map[string]string{"state": state, "to": to, "class": class})
 			if ticket != 0 {
 				q.Set("ticket", strconv.FormatUint(ticket, 10))
 			}

@@ -60,7 +60,7 @@ func ticketCommand(o *options) *cobra.Command {
 }
 
 func ticketList(o *options) *cobra.Command {
-	filters := map[string]*string{}
+	var queue, status, requester, assignee string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -71,12 +71,7 @@ func ticketList(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for name, value := range filters {
-				if *value != "" {
-					q.Set(name, *value)
-				}
-			}
+			q := listQuery(limit, map[string]string{"queue": queue, "status": status, "requester": requester, "assignee": assignee})
 			var list struct {
 				Items []ticketJSON
 				Next  *string
@@ -97,9 +92,10 @@ func ticketList(o *options) *cobra.Command {
 			})
 		},
 	}
-	for name, help := range map[string]string{"queue": "only this queue", "status": "only these (comma list)", "requester": "only this address", "assignee": "only this agent"} {
-		filters[name] = cmd.Flags().String(name, "", help)
-	}
+	cmd.Flags().StringVar(&queue, "queue", "", "only this queue")
+	cmd.Flags().StringVar(&status, "status", "", "only these (comma list)")
+	cmd.Flags().StringVar(&requester, "requester", "", "only this address")
+	cmd.Flags().StringVar(&assignee, "assignee", "", "only this agent")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many (100 is the most)")
 	return cmd
 }
