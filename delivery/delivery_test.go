@@ -57,6 +57,11 @@ func TestSubmitRefuses(t *testing.T) {
 		"endless recipient":  func(o *message.Outbound) { o.To = strings.Repeat("a", 2000) },
 		"unknown class":      func(o *message.Outbound) { o.Class = "spam" },
 		"nothing to sign by": func(o *message.Outbound) { o.Domain = "" },
+		"signed with a head": func(o *message.Outbound) { o.Head = []byte("X: y\r\n") },
+		"head without end":   func(o *message.Outbound) { o.Class, o.Domain, o.Head = "relay", "", []byte("X: y") },
+		"endless head": func(o *message.Outbound) {
+			o.Class, o.Domain, o.Head = "relay", "", []byte(strings.Repeat("X: y\r\n", 3000))
+		},
 	} {
 		if err := b.db.Update(t.Context(), func(tx store.Tx) error {
 			o, err := b.outbound(tx, "out_x", "anna@customer.example")
@@ -75,6 +80,28 @@ func TestSubmitRefuses(t *testing.T) {
 	if b.pen.n != 0 {
 		t.Error("relayed mail was signed")
 	}
+}
+
+// A relayed mail goes out as it is, with the fields on top that came with it,
+// on the route it was given.
+func TestRelayedMail(t *testing.T) {
+	t.Parallel()
+	var b *bench
+	b = setup(t, carry(func(_ context.Context, tr courier.Transaction) courier.Result {
+		if got, err := content(tr); got != "X-Original-To: support@help.example\r\n"+letterText || err != nil {
+			t.Errorf("content %q, %v", got, err)
+		}
+		if tr.Route != "helpdesk" || tr.Queue != "support" || !tr.RequireTLS {
+			t.Errorf("%+v", tr)
+		}
+		return accepted
+	}))
+	b.submit("out_1", "desk@other.example", func(o *message.Outbound) {
+		o.Class, o.Domain, o.Route, o.RequireTLS = "relay", "", "helpdesk", true
+		o.Head = []byte("X-Original-To: support@help.example\r\n")
+	})
+	b.work()
+	b.expect("relay", "out_1", "queued sent", "")
 }
 
 // Before anything is dialled the attempt is counted, on disk, with the time of

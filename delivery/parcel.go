@@ -24,6 +24,8 @@ type row struct {
 	Message   string          `json:"message,omitempty"`
 	UTF8      bool            `json:"utf8,omitempty"`
 	Bit8      bool            `json:"bit8,omitempty"`
+	Route     string          `json:"route,omitempty"`  // that it must take
+	Secure    bool            `json:"secure,omitempty"` // RequireTLS
 	Lane      string          `json:"lane"`
 	Created   time.Time       `json:"created"`
 	Since     time.Time       `json:"since"` // when it was first due: its age counts from here

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,8 +39,9 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	p := &row{
 		ID: o.ID, Class: o.Class, From: o.From, To: o.To, SHA256: o.SHA256, Size: o.Size,
 		Domain: o.Domain, Queue: o.Queue, Ticket: o.Ticket, Message: o.Message,
-		UTF8: o.UTF8, Bit8: o.Bit8,
-		Lane: lanePrefix + destination(o.To), Created: now, Since: now, Due: now,
+		UTF8: o.UTF8, Bit8: o.Bit8, Route: o.Route, Secure: o.RequireTLS,
+		Signature: o.Head, // what goes on top, whoever made it
+		Lane:      lanePrefix + destination(o.To), Created: now, Since: now, Due: now,
 	}
 	if o.Due.After(now) {
 		p.Due = o.Due.UTC().Truncate(time.Microsecond)
@@ -70,6 +72,8 @@ func check(o *message.Outbound) error {
 		return fmt.Errorf("unknown class %q", o.Class)
 	case o.Domain == "" && o.Class != "relay":
 		return errors.New("a signing domain is required")
+	case len(o.Head) > 0 && (o.Domain != "" || len(o.Head) > maxSignature || !bytes.HasSuffix(o.Head, []byte("\r\n"))):
+		return errors.New("fields on top are for mail that is relayed as it is, and bounded")
 	}
 	return nil
 }

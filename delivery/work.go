@@ -55,6 +55,7 @@ func (q *Queue) attempt(ctx context.Context, c *claim) (courier.Result, []byte) 
 		Destination: p.Lane[len(lanePrefix):],
 		From:        p.From, To: []string{p.To},
 		Size: p.Size + int64(len(sig)), UTF8: p.UTF8, Bit8: p.Bit8,
+		Queue: p.Queue, Route: p.Route, RequireTLS: p.Secure,
 		Open: func(ctx context.Context) (io.Reader, error) {
 			r, err := q.o.Blobs.Open(ctx, p.SHA256)
 			if err != nil {

@@ -218,6 +218,7 @@ func (r *Resolver) read(q question, m *dns.Msg) Answer {
 		owner = target
 	}
 	now := r.o.Now()
+	a.Canonical = owner
 	if len(a.Records) > 0 {
 		a.Records = dns.Dedup(a.Records, nil) // a set holds nothing twice (RFC 2181 §5)
 		a.Until = now.Add(ttl)

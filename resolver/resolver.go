@@ -33,6 +33,7 @@ import (
 // Options are a resolver's dependencies and limits. Dial and Now are required.
 type Options struct {
 	Server     string // "ip:port" of the one server to ask; "" = those of ResolvConf
+	Trusted    bool   // believe the AD bit although a server is not on this machine
 	ResolvConf string // default /etc/resolv.conf, read once; if missing, loopback is asked
 
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -78,6 +79,7 @@ type Answer struct {
 	Outcome   Outcome
 	Name      string   // as asked, absolute
 	Records   []dns.RR // of the asked type only; aliases (CNAME) are followed
+	Canonical string   // the name that owns the records, after all aliases
 	Authentic bool     // the server set the AD bit
 	Cached    bool     // nobody was asked for this call
 	Until     time.Time
@@ -88,6 +90,7 @@ type Answer struct {
 type Resolver struct {
 	o       Options
 	servers []string
+	trusted bool // the AD bit means something
 	cache   cache
 	flights singleflight.Group
 	slots   chan struct{}
@@ -107,6 +110,7 @@ func New(o Options) (*Resolver, error) {
 	if r.servers, err = serversOf(o); err != nil {
 		return nil, err
 	}
+	r.trusted = o.Trusted || onLoopback(r.servers)
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("resolver: %w", err)
 	}

@@ -17,6 +17,9 @@ type Transaction struct {
 	Size        int64    // of the content, as announced with SIZE
 	UTF8        bool     // needs SMTPUTF8, whatever the addresses
 	Bit8        bool     // has 8-bit content: needs 8BITMIME
+	Queue       string   // the ticket queue it is from, which may have a way out of its own
+	Route       string   // the route it must take instead; "" = the queue's
+	RequireTLS  bool     // RFC 8689: verified TLS to a server that promises the same, or not at all
 
 	// Open returns the content from its beginning: CRLF line ends, no dot
 	// stuffing. It may be called more than once. If the reader is an

@@ -4,6 +4,7 @@
 package dnstest
 
 import (
+	"encoding/hex"
 	"net"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ type Server struct {
 	ttl      uint32
 	negative uint32
 	ad       bool
+	signed   []string // zones whose answers have the AD bit
 }
 
 type key struct {
@@ -100,6 +102,18 @@ func (s *Server) Authentic(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ad = on
+}
+
+// Sign sets the AD bit of answers about a zone.
+func (s *Server) Sign(zone string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signed = append(s.signed, canonical(zone))
+}
+
+// TLSA adds a certificate association.
+func (s *Server) TLSA(name string, usage, selector, matching uint8, data []byte) {
+	s.add(name, dns.TypeTLSA, &dns.TLSA{Usage: usage, Selector: selector, MatchingType: matching, Certificate: hex.EncodeToString(data)})
 }
 
 // TXT adds one record per text; a text over 255 octets becomes several strings.
@@ -252,6 +266,9 @@ func (s *Server) answer(q *dns.Msg) (*dns.Msg, Fault) {
 	s.asked[key{name, question.Qtype}]++
 	m := new(dns.Msg).SetReply(q)
 	m.RecursionAvailable, m.AuthenticatedData = true, s.ad
+	for _, zone := range s.signed {
+		m.AuthenticatedData = m.AuthenticatedData || dns.IsSubDomain(zone, name)
+	}
 	fault := s.fault(name, question.Qtype)
 	switch fault {
 	case ServFail:

@@ -18,6 +18,10 @@ type Outbound struct {
 	Due     time.Time // zero = now
 	UTF8    bool      // needs SMTPUTF8
 	Bit8    bool      // has 8-bit content
+
+	Route      string // the configured route it must take, whatever To says; "" = by queue and recipient
+	Head       []byte // class relay: header fields put on top of the content, CRLF, at most 16 KiB
+	RequireTLS bool   // RFC 8689: rather not at all than without TLS to the end
 }
 
 // Report says what became of a parcel: at each change of state, in the
