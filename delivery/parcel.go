@@ -22,6 +22,7 @@ type row struct {
 	Queue     string          `json:"queue,omitempty"`
 	Ticket    uint64          `json:"ticket,omitempty"`
 	Message   string          `json:"message,omitempty"`
+	MailID    string          `json:"mail_id,omitempty"`
 	UTF8      bool            `json:"utf8,omitempty"`
 	Bit8      bool            `json:"bit8,omitempty"`
 	Route     string          `json:"route,omitempty"`  // that it must take
@@ -217,7 +218,7 @@ func (p *row) why(state, pause string) string {
 // report is what the ledger hears.
 func (p *row) report(state string, at time.Time) message.Report {
 	r := message.Report{
-		Parcel: p.ID, Message: p.Message, Ticket: p.Ticket, Queue: p.Queue,
+		Parcel: p.ID, Message: p.Message, MailID: p.MailID, Ticket: p.Ticket, Queue: p.Queue,
 		Recipient: p.To, State: state, Attempts: p.Attempts, At: at,
 	}
 	if l := p.Last; l != nil {

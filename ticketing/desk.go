@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -47,7 +49,8 @@ type Desk struct {
 	random  io.Reader
 	log     *slog.Logger
 	limits  message.Limits
-	keyring *message.Keyring
+	keyring atomic.Pointer[message.Keyring]
+	secrecy sync.Mutex // held while the keyring is replaced
 	metrics *metrics
 	flood   FloodLimit
 	admin   string
@@ -77,17 +80,20 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked,
 		tables: newTables(), staff: *s,
 	}
-	if d.keyring, err = loadKeyring(ctx, d.db, &d.tables, d.random); err != nil {
+	keyring, err := loadKeyring(ctx, d.db, &d.tables, d.random)
+	if err != nil {
 		return nil, err
 	}
+	d.keyring.Store(keyring)
 	if d.metrics, err = newMetrics(d, o.Registerer); err != nil {
 		return nil, fmt.Errorf("ticketing: metrics: %w", err)
 	}
 	return d, nil
 }
 
-// Keyring returns the secrets in force.
-func (d *Desk) Keyring() *message.Keyring { return d.keyring }
+// Keyring returns the secrets in force. Rotating and revoking replaces it: ask
+// for it each time.
+func (d *Desk) Keyring() *message.Keyring { return d.keyring.Load() }
 
 // Queue and Agent return configured nouns by name. What they return is shared:
 // do not change it.

@@ -161,7 +161,7 @@ func (d *Desk) namesOurs(in *incoming, u *unit) bool {
 		return false
 	}
 	for _, id := range in.bounce.Returned[:min(len(in.bounce.Returned), maxInReplyTo)] {
-		if _, err := d.keyring.ParseMessageID(id); err == nil {
+		if _, err := d.Keyring().ParseMessageID(id); err == nil {
 			return true
 		}
 	}

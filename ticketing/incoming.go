@@ -167,7 +167,7 @@ func (d *Desk) readIdentity(in *incoming) error {
 	in.hash = hex.EncodeToString(h.Sum(nil)[:16])
 	if ids := in.mail.Header.IDs("Message-ID"); len(ids) > 0 {
 		in.id = ids[0]
-		_, err := d.keyring.ParseMessageID(in.id)
+		_, err := d.Keyring().ParseMessageID(in.id)
 		in.foreign = err != nil
 		return nil
 	}
@@ -206,7 +206,7 @@ func (d *Desk) readReferences(in *incoming) {
 		}
 		seen[id] = true
 		r := reference{id: id, where: where}
-		if t, err := d.keyring.ParseMessageID(id); err == nil {
+		if t, err := d.Keyring().ParseMessageID(id); err == nil {
 			r.token = &t
 		}
 		in.answers = append(in.answers, r)
@@ -250,7 +250,7 @@ func (d *Desk) readPeople(in *incoming) {
 			if tokens++; tokens > maxTokens || !looksLikeToken(tag) {
 				continue
 			}
-			if t, err := d.keyring.ParseAddressToken(q.Name, tag); err == nil && t.Kind == message.KindAlias {
+			if t, err := d.Keyring().ParseAddressToken(q.Name, tag); err == nil && t.Kind == message.KindAlias {
 				in.aliases = append(in.aliases, scoped{q.Name, t})
 			}
 		}
@@ -268,7 +268,7 @@ func (d *Desk) readNature(in *incoming) {
 	}
 	if in.ownFrom {
 		for _, mark := range in.mail.Header.All(LoopHeader) {
-			if d.keyring.CheckLoopMark(mark) {
+			if d.Keyring().CheckLoopMark(mark) {
 				in.loop = "loop_mark"
 			}
 		}

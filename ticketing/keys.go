@@ -37,6 +37,15 @@ func loadKeyring(ctx context.Context, db store.DB, t *tables, random io.Reader) 
 	return message.NewKeyring(have[sortAddress], have[sortID])
 }
 
+// usable reads the keyring as it stands in the store.
+func (d *Desk) usable(ctx context.Context) (*message.Keyring, error) {
+	have, err := readSecrets(ctx, d.db, &d.tables)
+	if err != nil {
+		return nil, err
+	}
+	return message.NewKeyring(have[sortAddress], have[sortID])
+}
+
 func readSecrets(ctx context.Context, db store.DB, t *tables) (map[string][]message.Secret, error) {
 	var have map[string][]message.Secret
 	err := db.View(ctx, func(r store.Reader) error {
@@ -45,7 +54,9 @@ func readSecrets(ctx context.Context, db store.DB, t *tables) (map[string][]mess
 			if err != nil {
 				return err
 			}
-			have[row.Sort] = append(have[row.Sort], row.Secret)
+			if row.Revoked.IsZero() {
+				have[row.Sort] = append(have[row.Sort], row.Secret)
+			}
 		}
 		return nil
 	})

@@ -210,7 +210,7 @@ func (d *Desk) compose(ctx context.Context, by Actor, t *ticketRow, p *posting, 
 	internal := p.Visibility == "internal"
 	draft := message.Draft{
 		From: message.Address{Name: d.sender(by, q), Addr: q.Address}, Subject: t.Subject, Date: now, Text: p.Text, HTML: p.HTML, Attachments: p.files,
-		MessageID: d.keyring.MessageID(q.domain, message.Token{Ticket: t.Number, Mail: mail, Internal: internal}),
+		MessageID: d.Keyring().MessageID(q.domain, message.Token{Ticket: t.Number, Mail: mail, Internal: internal}),
 		To:        []message.Address{{Name: q.DisplayName, Addr: q.Address}},
 	}
 	if !internal {

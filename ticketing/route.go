@@ -57,7 +57,7 @@ func (d *Desk) target(recipient string) (target, error) {
 		if !looksLikeToken(tag) {
 			return target{queue: q, kind: routeQueue}, nil
 		}
-		token, err := d.keyring.ParseAddressToken(q.Name, tag)
+		token, err := d.Keyring().ParseAddressToken(q.Name, tag)
 		if err != nil {
 			return target{}, &Error{Kind: Unknown, Text: unknown.Text, Err: err}
 		}

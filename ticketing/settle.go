@@ -21,7 +21,7 @@ func (d *Desk) Settled(tx store.Tx, r message.Report) error {
 	if at.IsZero() {
 		at = w.now
 	}
-	row := deliveryRow{Message: r.Message, Delivery: Delivery{
+	row := deliveryRow{Message: r.Message, MailID: clip(r.MailID, maxID), Delivery: Delivery{
 		Recipient: clip(r.Recipient, maxAddress), Parcel: clip(r.Parcel, 64), State: r.State, Attempts: r.Attempts,
 		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), At: at.UTC(),
 	}}
@@ -56,6 +56,9 @@ func (w *work) deliver(row *deliveryRow) (worse bool, err error) {
 	}
 	if old != nil && row.Parcel == "" {
 		row.Parcel, row.Attempts, row.MX = old.Parcel, old.Attempts, old.MX
+	}
+	if old != nil && row.MailID == "" {
+		row.MailID = old.MailID
 	}
 	worse = lost(row.State) && (old == nil || !lost(old.State))
 	return worse, w.d.deliveries.Put(w.tx, row)

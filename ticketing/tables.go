@@ -65,6 +65,7 @@ type arrivalRow struct {
 // deliveryRow is the state of a message for one recipient.
 type deliveryRow struct {
 	Message string `json:"message"`
+	MailID  string `json:"mail_id,omitempty"` // Message-ID of the mail to this recipient
 	Delivery
 }
 
@@ -72,6 +73,7 @@ type deliveryRow struct {
 type secretRow struct {
 	Sort string `json:"sort"` // address or id
 	message.Secret
+	Revoked time.Time `json:"revoked,omitzero"` // since when nothing it signed is believed
 }
 
 type tables struct {

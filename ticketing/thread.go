@@ -160,7 +160,7 @@ func (w *work) bySignedID(in *incoming, u *unit) (*place, error) {
 		if i == maxInReplyTo {
 			break
 		}
-		token, err := w.d.keyring.ParseMessageID(id)
+		token, err := w.d.Keyring().ParseMessageID(id)
 		if err != nil {
 			continue
 		}

@@ -82,14 +82,19 @@ func (d *Desk) threadOf(r store.Reader, t *ticketRow, person string) (root strin
 			return "", nil, err
 		}
 		if row != nil {
-			list = append(list, threaded{d.mailID(t, m, folded), m.ReceivedAt.Add(time.Microsecond)})
+			id := row.MailID
+			if id == "" {
+				id = d.mailID(t, m, folded)
+			}
+			list = append(list, threaded{id, m.ReceivedAt.Add(time.Microsecond)})
 		}
 	}
 	slices.Reverse(list)
 	return root, list, nil
 }
 
-// mailID is the Message-ID of our mail to a person that told a message.
+// mailID is the Message-ID of our mail to a person that told a message, for
+// deliveries that were not told it.
 func (d *Desk) mailID(t *ticketRow, m *Message, folded string) string {
 	role := message.RoleAgent
 	switch {
@@ -104,7 +109,7 @@ func (d *Desk) mailID(t *ticketRow, m *Message, folded string) string {
 	if q := d.queues[t.Queue]; q != nil {
 		domain = q.domain
 	}
-	return d.keyring.MessageID(domain, message.Token{
+	return d.Keyring().MessageID(domain, message.Token{
 		Kind: message.KindReply, Ticket: t.Number, Mail: m.Mail, Person: message.PersonHash(folded), Role: role,
 		Internal: m.Visibility == "internal",
 	})

@@ -15,6 +15,7 @@ type Outbound struct {
 	Queue   string
 	Ticket  uint64
 	Message string    // id of the message whose delivery this is; "" if none
+	MailID  string    // the mail's own Message-ID
 	Due     time.Time // zero = now
 	UTF8    bool      // needs SMTPUTF8
 	Bit8    bool      // has 8-bit content
@@ -29,6 +30,7 @@ type Outbound struct {
 type Report struct {
 	Parcel    string
 	Message   string
+	MailID    string // Message-ID of the mail
 	Ticket    uint64
 	Queue     string
 	Recipient string

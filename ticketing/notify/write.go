@@ -64,7 +64,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 		UTF8:   draft.NeedsUTF8(),
 	}}
 	if tellsMessage(a, l) {
-		p.outbound.Message = a.msg.ID
+		p.outbound.Message, p.outbound.MailID = a.msg.ID, draft.MessageID
 	}
 	return p, nil, nil
 }
