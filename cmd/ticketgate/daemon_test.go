@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ticketgate/test/dnstest"
 	"ticketgate/test/peers"
 )
 
@@ -38,12 +39,13 @@ type daemon struct {
 	http   string
 	admin  string
 	api    *client
+	dns    *dnstest.Server // all it knows of names; empty at first
 	cmd    *exec.Cmd
 	log    *bytes.Buffer
 }
 
-// daemonConfig has %s for: the SMTP, HTTP and admin addresses, and the rest of
-// the file.
+// daemonConfig has %s for: the SMTP, HTTP and admin addresses, the name server,
+// and the rest of the file.
 const daemonConfig = `
 hostname = "mail.help.example"
 admin    = "ada@staff.example"
@@ -51,6 +53,7 @@ listen   = { smtp = "%s", http = "%s", admin = "%s" }
 tls      = { mode = "self-signed" }
 store    = { dir = "data", min_free = "64MB" }
 log      = { level = "warn", format = "text" }
+resolver = "%s"
 %s
 [domain."help.example"]
 
@@ -63,10 +66,10 @@ addresses = ["otto@staff.example"]
 // top-level keys, queues the tables after them.
 func newDaemon(t *testing.T, rest, queues string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, smtp: peers.FreeAddr(t), http: peers.FreeAddr(t), admin: peers.FreeAddr(t), log: &bytes.Buffer{}}
+	d := &daemon{t: t, smtp: peers.FreeAddr(t), http: peers.FreeAddr(t), admin: peers.FreeAddr(t), dns: dnstest.Start(t), log: &bytes.Buffer{}}
 	dir := t.TempDir()
 	d.config = filepath.Join(dir, "ticketgate.toml")
-	text := fmt.Sprintf(daemonConfig, d.smtp, d.http, d.admin, rest) + queues
+	text := fmt.Sprintf(daemonConfig, d.smtp, d.http, d.admin, d.dns.Addr(), rest) + queues
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

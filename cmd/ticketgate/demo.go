@@ -154,17 +154,19 @@ func startDemo(ctx context.Context, o demoOptions) (*demo, error) {
 		w.Close()
 		return nil, problems
 	}
-	d.program, err = start(ctx, cfg, &world{
+	outside := &world{
 		now:        time.Now,
 		random:     rand.Reader,
-		resolver:   resolverAt(w.dnsAddr),
 		dial:       w.Dial,
 		listen:     listenTCP,
 		fs:         vfs.Default,
 		metrics:    prometheus.NewRegistry(),
 		log:        demoLogger(cfg, o.verbose),
 		loopbackMX: true,
-	})
+	}
+	if err = outside.askAt(w.dnsAddr); err == nil {
+		d.program, err = start(ctx, cfg, outside)
+	}
 	if err != nil {
 		w.Close()
 		return nil, err

@@ -13,15 +13,20 @@ import (
 
 	"ticketgate/gateway/api"
 	"ticketgate/gateway/intake"
+	"ticketgate/gateway/mailauth"
 	"ticketgate/gateway/smtpd"
 )
 
 // openDoors opens the listeners, the SMTP one last: by then everything a mail
 // needs is there.
 func (p *program) openDoors(ctx context.Context) error {
-	var err error
+	checker, err := mailauth.New(mailauth.Options{DNS: p.world.resolver, Now: p.world.now})
+	if err != nil {
+		return err
+	}
 	p.intake, err = intake.New(intake.Options{
 		Desk:       p.desk,
+		Auth:       checker,
 		Blobs:      p.blobs,
 		Space:      p.db.Space,
 		Hostname:   string(p.cfg.Hostname),
@@ -66,6 +71,7 @@ func (p *program) openSMTP(ctx context.Context) error {
 		TLS:      p.certs.TLS(),
 		Auth:     newMailLogin(p.cfg, p.passwords),
 		Domains:  p.domains(),
+		NullMX:   p.nullMX,
 		Proxies:  prefixes(p.cfg.Proxies),
 		Limits: smtpd.Limits{
 			Total:      p.cfg.Limits.Connections,
@@ -128,6 +134,13 @@ func (p *program) openMailDoor(ctx context.Context, d mailDoor) (net.Listener, e
 	}
 	p.addrs[d.name] = d.address
 	return l, nil
+}
+
+// nullMX reports whether a domain declares that it takes no mail (RFC 7505):
+// its only mail exchanger is the root.
+func (p *program) nullMX(ctx context.Context, domain string) bool {
+	mx, err := p.world.resolver.LookupMX(ctx, domain)
+	return err == nil && len(mx) == 1 && mx[0].Host == "."
 }
 
 // preGreet is how long strangers have to wait for the greeting; only bots

@@ -46,7 +46,11 @@ func serveCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := start(cmd.Context(), cfg, realWorld(cfg, os.Stderr))
+			w, err := realWorld(cfg, os.Stderr)
+			if err != nil {
+				return exitWith(exitFailed, "could not start: %v", err)
+			}
+			p, err := start(cmd.Context(), cfg, w)
 			if err != nil {
 				return exitWith(exitFailed, "could not start: %v", err)
 			}

@@ -8,18 +8,21 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ticketgate/test/dnstest"
 	"ticketgate/test/peers"
 )
 
 // TestStories runs the whole-system stories of testdata: scripts that call the
 // real program the way people do.
 func TestStories(t *testing.T) {
+	names := dnstest.Start(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"SMTP", "SUBMISSION", "IMAP", "HTTP", "ADMIN", "SINK", "RESOLVER"} {
+			for _, name := range []string{"SMTP", "SUBMISSION", "IMAP", "HTTP", "ADMIN", "SINK"} {
 				env.Setenv(name, peers.FreeAddr(t))
 			}
+			env.Setenv("RESOLVER", names.Addr())
 			env.Setenv("GORACE", goRace)
 			return nil
 		},
@@ -31,6 +34,14 @@ func TestStories(t *testing.T) {
 					text := os.Expand(ts.ReadFile(name), ts.Getenv)
 					ts.Check(os.WriteFile(path, []byte(text), 0o600))
 				}
+			},
+			// txt NAME TEXT publishes a TXT record at the name server
+			// $RESOLVER, which all stories share.
+			"txt": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) != 2 {
+					ts.Fatalf("usage: txt NAME TEXT")
+				}
+				names.TXT(args[0], args[1])
 			},
 			// heldid NAME WORDS sets NAME to the id in the line of the last
 			// command's output that has the words.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ticketgate/config"
+	"ticketgate/resolver"
 )
 
 // world is everything outside the program that its packages may touch. They
@@ -21,7 +21,7 @@ import (
 type world struct {
 	now      func() time.Time
 	random   io.Reader
-	resolver resolver
+	resolver *resolver.Resolver
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	listen   func(ctx context.Context, network, address string) (net.Listener, error)
 	fs       vfs.FS
@@ -33,39 +33,26 @@ type world struct {
 	loopbackMX bool
 }
 
-// resolver is the part of *net.Resolver that delivery needs.
-type resolver interface {
-	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
-
 // realWorld is the one outside.
-func realWorld(cfg *config.Config, stderr *os.File) *world {
+func realWorld(cfg *config.Config, stderr *os.File) (*world, error) {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
-	return &world{
-		now:      time.Now,
-		random:   rand.Reader,
-		resolver: resolverAt(string(cfg.Resolver)),
-		dial:     dialer.DialContext,
-		listen:   listenTCP,
-		fs:       vfs.Default,
-		metrics:  prometheus.NewRegistry(),
-		log:      newLogger(cfg, stderr),
+	w := &world{
+		now:     time.Now,
+		random:  rand.Reader,
+		dial:    dialer.DialContext,
+		listen:  listenTCP,
+		fs:      vfs.Default,
+		metrics: prometheus.NewRegistry(),
+		log:     newLogger(cfg, stderr),
 	}
+	return w, w.askAt(string(cfg.Resolver))
 }
 
-// resolverAt asks the DNS server at address, or the system's when empty.
-func resolverAt(address string) *net.Resolver {
-	if address == "" {
-		return net.DefaultResolver
-	}
-	return &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			d := net.Dialer{Timeout: 5 * time.Second}
-			return d.DialContext(ctx, network, address)
-		},
-	}
+// askAt makes the world's resolver ask the DNS server at address, or the
+// system's when empty.
+func (w *world) askAt(address string) (err error) {
+	w.resolver, err = resolver.New(resolver.Options{Server: address, Dial: w.dial, Now: w.now, Registerer: w.metrics})
+	return err
 }
 
 func newLogger(cfg *config.Config, stderr *os.File) *slog.Logger {

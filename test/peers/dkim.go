@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,14 +74,23 @@ func debianTool(t testing.TB, name, debianPackage string) string {
 	return Tool(t, name, debianPackage)
 }
 
-// sources is the folder of the helpers that redirect the verifiers' DNS.
+// sources is the folder of the helpers that redirect the verifiers' DNS. A test
+// runs in its package's folder, below the module's root.
 func sources(t testing.TB) string {
 	t.Helper()
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		t.Fatal("no source path: run the tests without -trimpath")
+	for dir := "."; ; dir = filepath.Join("..", dir) {
+		folder := filepath.Join(dir, "test", "peers", "dkim")
+		if _, err := os.Stat(folder); err == nil {
+			absolute, err := filepath.Abs(folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return absolute
+		}
+		if root, err := filepath.Abs(dir); err != nil || root == filepath.Dir(root) {
+			t.Fatal("test/peers/dkim not found above the test's folder")
+		}
 	}
-	return filepath.Join(filepath.Dir(file), "dkim")
 }
 
 // ServeTXT answers TXT questions on loopback, over UDP and TCP, and returns
