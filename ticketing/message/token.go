@@ -73,6 +73,7 @@ const (
 	purposeAddress = "ticketgate address token 1"
 	purposeID      = "ticketgate message-id 1"
 	purposeLoop    = "ticketgate loop mark 1"
+	purposeMarker  = "ticketgate body marker 1"
 )
 
 // tokenEncoding is RFC 4648 base32 in lower case: letters and digits that every

@@ -263,7 +263,7 @@ func TestFilesForStaff(t *testing.T) {
 		}
 	}
 	a := stage("public_message", ticketing.Actor{Address: "anna@c"})
-	if text, _ := body(a.affair, letter{agent: "otto"}, 2); !strings.Contains(text, "2 more files are in the ticket") {
+	if text, _ := body(a.affair, letter{agent: "otto"}, 2, ""); !strings.Contains(text, "2 more files are in the ticket") {
 		t.Errorf("the text does not say what is left out:\n%s", text)
 	}
 }

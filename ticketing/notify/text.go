@@ -62,8 +62,10 @@ func subject(a *affair, l letter) string {
 }
 
 // body returns a letter's text and HTML, which say the same. left is the number
-// of files that did not fit.
-func body(a *affair, l letter, left int) (text, htmlBody string) {
+// of files that did not fit. marker stands at the end, so that an answer that
+// kept nothing but a quotation finds its ticket; in mail to staff above the
+// footer, which mail programs cut off as a signature.
+func body(a *affair, l letter, left int, marker string) (text, htmlBody string) {
 	var paragraphs []string
 	switch {
 	case l.ack:
@@ -73,23 +75,35 @@ func body(a *affair, l letter, left int) (text, htmlBody string) {
 		}
 	case l.staff():
 		paragraphs = staffParagraphs(a, l, left)
+		footer := staffFooter(a, l)
+		return strings.Join(append(paragraphs, marker, footer), "\n\n") + "\n",
+			mailHTML(paragraphsHTML(paragraphs) + markerHTML(marker) + paragraphsHTML([]string{footer}))
 	default:
 		paragraphs = []string{a.shown}
 	}
 	text = strings.Join(paragraphs, "\n\n") + "\n"
 	htmlBody = paragraphsHTML(paragraphs)
-	if l.staff() || l.ack || a.answer == nil {
-		return text, htmlBody
+	if l.ack || a.answer == nil {
+		return text + "\n" + marker + "\n", mailHTML(htmlBody + markerHTML(marker))
 	}
 	intro := fmt.Sprintf("On %s, %s wrote:", a.answer.at.UTC().Format("2006-01-02 15:04 MST"), a.answer.author)
 	quoted := clip(strings.TrimSpace(a.answer.text), maxQuote)
 	text += "\n" + intro + "\n" + quoteLines(quoted) + "\n"
 	htmlBody += paragraphsHTML([]string{intro}) + "<blockquote type=\"cite\">" + paragraphsHTML([]string{quoted}) + "</blockquote>\n"
-	return text, htmlBody
+	return text + "\n" + marker + "\n", mailHTML(htmlBody + markerHTML(marker))
 }
 
-// staffParagraphs tell staff what happened, what was written, and what Reply
-// and Reply-all will do.
+// mailHTML wraps a mail's HTML, so that it can be told from an answer around it.
+func mailHTML(body string) string {
+	return `<div class="` + message.OwnMailClass + `">` + "\n" + body + "</div>\n"
+}
+
+// markerHTML is small and pale, but not hidden: what hides text looks like spam.
+func markerHTML(marker string) string {
+	return `<p style="color:#999999;font-size:10px">` + "\n" + marker + "</p>\n"
+}
+
+// staffParagraphs tell staff what happened and what was written.
 func staffParagraphs(a *affair, l letter, left int) []string {
 	out := []string{headline(a)}
 	if a.notice.Event == "delivery_failed" {
@@ -105,12 +119,18 @@ func staffParagraphs(a *affair, l letter, left int) []string {
 	case left > 1:
 		out = append(out, fmt.Sprintf("%d more files are in the ticket.", left))
 	}
+	return out
+}
+
+// staffFooter tells staff how the ticket stands, and what Reply and Reply-all
+// will do.
+func staffFooter(a *affair, l letter) string {
 	t := a.ticket
 	assignee := "unassigned"
 	if t.Assignee != "" {
 		assignee = "assigned to " + t.Assignee
 	}
-	return append(out, fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.\n%s", t.Number, t.Status, t.Priority, assignee, a.whatReplyDoes(l)))
+	return fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.\n%s", t.Number, t.Status, t.Priority, assignee, a.whatReplyDoes(l))
 }
 
 func headline(a *affair) string {
@@ -245,7 +265,7 @@ func newlyWritten(m *ticketing.Message, mail *message.Mail) string {
 	if m.Direction == "in" {
 		text, _ = message.VisibleText(text)
 	}
-	return strings.TrimSpace(text)
+	return strings.TrimSpace(message.WithoutMarkers(text))
 }
 
 func paragraphsHTML(paragraphs []string) string {

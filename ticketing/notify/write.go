@@ -149,7 +149,7 @@ func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (d message.Dr
 	if tellsMessage(a, l) {
 		d.Attachments, left = files(a, l)
 	}
-	d.Text, d.HTML = body(a, l, left)
+	d.Text, d.HTML = body(a, l, left, keys.BodyMarker(token))
 	if l.ack || a.notice.Event == "delivery_failed" {
 		return d, "", nil // a report about it could only cause another
 	}
