@@ -7,14 +7,14 @@ import (
 )
 
 // role returns the author's part in a ticket: requester cc follower agent
-// light_agent third_party, or system for reports.
+// light_agent third_party, or system for reports and complaints.
 //
 // Requester and CC are who they say they are, as far as an address can say it;
 // agents and followers must be proven (unit.agent). An address that is an
 // agent's but not proven to be his is a third party, unless it is requester or
 // CC of the ticket: then it may do what those may, and no more.
 func (d *Desk) role(t *ticketRow, in *incoming, u *unit) string {
-	if in.report() {
+	if in.report() || in.complaint() {
 		return "system"
 	}
 	if in.folded == "" || in.doubtful || in.ownFrom {

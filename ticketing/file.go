@@ -181,7 +181,7 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 	}
 	w.linkPlaces(t, p)
 	w.moveOn(t, role, in, m)
-	if in.folded != "" && !in.ownFrom && m.Kind != "bounce" {
+	if in.folded != "" && !in.ownFrom && m.Kind != "bounce" && !in.complaint() {
 		if _, err := w.contact(in.author, true); err != nil {
 			return err
 		}
@@ -196,10 +196,8 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 	if err := w.addMessage(t, m); err != nil {
 		return err
 	}
-	if p.bounce != nil {
-		if err := w.bounced(t, in, p.bounce, m); err != nil {
-			return err
-		}
+	if err := w.reported(t, in, p, m); err != nil {
+		return err
 	}
 	change.Message, change.Via = m.ID, "mail"
 	if err := w.record(t, "message.received", in.actor(m), change); err != nil {

@@ -68,6 +68,14 @@ var heldReasons = []string{
 	"spam", "unverified_agent", "blocklisted", "too_many_recipients", "unknown_user_update", "malformed", "unparsed", "oversize_part", "policy",
 }
 
+// Ways in which our own mail comes back, and what else looks like a loop.
+const (
+	loopMark  = "loop_mark"
+	loopOwnID = "own_message_id"
+)
+
+var loopReasons = []string{loopMark, loopOwnID, heldFlood}
+
 // holdTime is how long held mail waits for somebody.
 const holdTime = 30 * 24 * time.Hour
 
@@ -109,7 +117,8 @@ func heldCounter() store.Key { return store.Key{}.Str("ticketing.held") }
 // it may. First that applies:
 //
 //	it is our own mail that came back
-//	a report to a return path of ours is taken: the token proves it
+//	a report to a return path of ours is taken: the token proves it; so is a
+//	complaint by a proven reporter that returns a mail of ours
 //	a report names a mail of ours and lacks that proof
 //	the domain in From disowns it, and no trusted forwarder vouches for it
 //	its author is one of our own addresses, without proof
@@ -120,7 +129,7 @@ func (w *work) suspect(in *incoming, u *unit) (reason, detail string, err error)
 	switch {
 	case in.loop != "":
 		return heldLoop, in.loop, nil
-	case in.report() && len(u.returns) > 0:
+	case (in.report() || in.complaint()) && len(u.returns) > 0 || w.d.provenComplaint(in, u):
 		return "", "", nil
 	case in.machineReport() && w.d.namesOurs(in, u):
 		return heldBackscatter, "unproven_report", nil
@@ -146,7 +155,7 @@ func proven(trust string) bool { return trust == "T1" || trust == "T2" }
 // sender. A person who quotes a report in an answer is none.
 func (in *incoming) machineReport() bool {
 	if !in.report() {
-		return false
+		return in.complaint()
 	}
 	return in.arrival.EnvelopeFrom == "" || in.mail.Root != nil && in.mail.Root.Type == "multipart/report"
 }
@@ -157,6 +166,11 @@ func (d *Desk) namesOurs(in *incoming, u *unit) bool {
 	if len(u.tokens) > 0 || slices.ContainsFunc(in.answers, func(r reference) bool { return r.token != nil }) {
 		return true
 	}
+	return d.returnsOurs(in)
+}
+
+// returnsOurs reports whether a mail returns one of ours.
+func (d *Desk) returnsOurs(in *incoming) bool {
 	if in.bounce == nil {
 		return false
 	}
@@ -166,6 +180,14 @@ func (d *Desk) namesOurs(in *incoming, u *unit) bool {
 		}
 	}
 	return false
+}
+
+// provenComplaint reports whether a complaint may be believed without having
+// come to a return path. Those of providers go to a fixed address; our
+// Message-IDs are secrets of those who got the mail, and the provider says who
+// he is.
+func (d *Desk) provenComplaint(in *incoming, u *unit) bool {
+	return in.complaint() && u.trust != "T0" && d.returnsOurs(in)
 }
 
 // blank reports whether a person's mail says nothing at all. What could not be
@@ -218,6 +240,9 @@ func (w *work) hold(in *incoming, u *unit, receipt, reason, detail string, a *ar
 	if reason == heldLoop {
 		a.Outcome, a.reason = "loop", detail
 		w.tally.loops = append(w.tally.loops, detail)
+	}
+	if reason == heldFlood {
+		w.tally.loops = append(w.tally.loops, reason)
 	}
 	w.tally.held = append(w.tally.held, reason)
 	w.heldDelta++

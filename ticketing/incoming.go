@@ -40,8 +40,8 @@ type incoming struct {
 	cutShort  bool              // To or Cc may have been longer than what was read
 
 	auto   message.Automatic
-	bounce *message.Bounce
-	loop   string // why it is a loop, "" if it is none
+	bounce *message.Bounce // of a delivery report or a complaint
+	loop   string          // why it is a loop, "" if it is none
 
 	subject  string
 	tags     []subjectTag
@@ -263,17 +263,18 @@ func (d *Desk) readNature(in *incoming) {
 	if in.auto.Class == "" {
 		in.auto.Class = "none"
 	}
-	if in.arrival.EnvelopeFrom == "" || in.auto.Class == "bounce" || in.auto.Class == "delayed" {
-		in.bounce = message.ParseBounce(in.mail)
+	switch in.auto.Class {
+	case "bounce", "delayed", "feedback":
+		in.bounce = message.ParseBounceFrom(in.mail, in.arrival.EnvelopeFrom)
 	}
 	if in.ownFrom {
 		for _, mark := range in.mail.Header.All(LoopHeader) {
 			if d.Keyring().CheckLoopMark(mark) {
-				in.loop = "loop_mark"
+				in.loop = loopMark
 			}
 		}
 		if ids := in.mail.Header.IDs("Message-ID"); len(ids) > 0 && !in.foreign {
-			in.loop = "own_message_id"
+			in.loop = loopOwnID
 		}
 	}
 	in.subject = clip(strings.TrimSpace(in.mail.Header.Text("Subject")), maxSubject)

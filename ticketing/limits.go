@@ -158,7 +158,7 @@ func clipBounce(b *message.Bounce) *message.Bounce {
 	if b == nil {
 		return nil
 	}
-	out := &message.Bounce{Recipients: []message.BounceRecipient{}}
+	out := &message.Bounce{FeedbackType: clip(b.FeedbackType, 40), Recipients: []message.BounceRecipient{}}
 	for _, r := range b.Recipients[:min(len(b.Recipients), maxBounced)] {
 		r.Address = clip(r.Address, maxAddress)
 		r.Action, r.Status = clip(r.Action, 20), clip(r.Status, 20)

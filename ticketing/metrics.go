@@ -19,6 +19,9 @@ type metrics struct {
 	held      *prometheus.CounterVec
 	expired   prometheus.Counter
 	conflicts prometheus.Counter
+
+	bounces    *prometheus.CounterVec
+	complaints prometheus.Counter
 }
 
 func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
@@ -29,7 +32,7 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 		created:  vec("tickets_created_total", "Tickets opened.", "queue", "source"),
 		messages: vec("ticket_messages_total", "Messages added to tickets.", "queue", "kind"),
 		matched:  vec("thread_match_total", "Mails by how their ticket was found.", "method"),
-		loops:    vec("loop_protection_total", "Mails of our own that came back.", "reason"),
+		loops:    vec("loop_protection_total", "Mails of our own that came back, and floods from one author.", "reason"),
 		solved:   vec("tickets_solved_total", "Tickets solved or closed.", "queue"),
 		reopened: vec("tickets_reopened_total", "Tickets that went on after they were over.", "queue"),
 		held:     vec("held_total", "Mails held back from tickets.", "reason"),
@@ -39,14 +42,24 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ticketgate_reply_conflicts_total", Help: "Replies refused because their author had not seen the newest message.",
 		}),
+		bounces: vec("bounces_received_total", "Reports about mails of ours, proven by their return path, one per recipient.", "class"),
+		complaints: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_complaints_received_total", Help: "Proven complaints about mails of ours.",
+		}),
 	}
 	for _, reason := range heldReasons {
 		m.held.WithLabelValues(reason)
 	}
+	for _, reason := range loopReasons {
+		m.loops.WithLabelValues(reason)
+	}
+	for _, class := range []string{"hard", "soft", "delayed", "delivered"} {
+		m.bounces.WithLabelValues(class)
+	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, newStock(d)} {
+	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, m.bounces, m.complaints, newStock(d)} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -76,6 +89,10 @@ func (m *metrics) count(t tally) {
 	for _, l := range t.held {
 		m.held.WithLabelValues(l).Inc()
 	}
+	for _, l := range t.bounces {
+		m.bounces.WithLabelValues(l).Inc()
+	}
+	m.complaints.Add(float64(t.complaints))
 	m.expired.Add(float64(t.expired))
 }
 

@@ -46,7 +46,7 @@ func (w *work) participantsByMail(t *ticketRow, role string, in *incoming, p *pl
 func (in *incoming) automatic() bool {
 	switch in.auto.Class {
 	case "none", "list", "bulk":
-		return in.bounce != nil
+		return false
 	}
 	return true
 }

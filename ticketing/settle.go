@@ -92,56 +92,6 @@ func (w *work) deliveryFailed(t *ticketRow, row *deliveryRow) error {
 	return err
 }
 
-// bounced applies a report that came to a return path. The token says which
-// mail to whom the report is about; the report itself only says what happened.
-func (w *work) bounced(t *ticketRow, in *incoming, token *message.Token, m *Message) error {
-	sent, err := w.d.sent.Find(w.tx, sentKey(token.Ticket, token.Mail))
-	if err != nil || sent == nil || sent.Message == "" {
-		return err
-	}
-	var about *message.BounceRecipient
-	if in.bounce != nil {
-		for i := range in.bounce.Recipients {
-			r := &in.bounce.Recipients[i]
-			if about == nil || message.PersonHash(r.Address) == token.Person {
-				about = r
-			}
-		}
-	}
-	if about == nil {
-		return nil // a report nobody can read changes nothing; it is on the ticket
-	}
-	row, err := w.deliveryOf(sent.Message, token.Person)
-	if err != nil {
-		return err
-	}
-	if row == nil {
-		if message.PersonHash(about.Address) != token.Person {
-			return nil
-		}
-		row = &deliveryRow{Message: sent.Message, Delivery: Delivery{Recipient: clip(about.Address, maxAddress)}}
-	}
-	next := deliveryRow{Message: row.Message, Delivery: Delivery{
-		Recipient: row.Recipient, Code: about.SMTPCode, Enhanced: clip(about.Status, 20), Text: clip(about.Diagnostic, maxDiagnostic), At: w.now,
-	}}
-	switch about.Action {
-	case "failed":
-		next.State = "bounced"
-	case "delayed":
-		if lost(row.State) {
-			return nil
-		}
-		next.State = "deferred"
-	default:
-		return nil // delivered, relayed, expanded: nothing that sent does not say
-	}
-	worse, err := w.deliver(&next)
-	if err != nil || !worse {
-		return err
-	}
-	return w.deliveryFailed(t, &next)
-}
-
 // deliveryOf finds the delivery of a message to a person.
 func (w *work) deliveryOf(id string, person uint32) (*deliveryRow, error) {
 	for row, err := range w.d.deliveries.Scan(w.tx, store.Query{Prefix: store.Key{}.Str(id)}) {

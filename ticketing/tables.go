@@ -87,6 +87,7 @@ type tables struct {
 	deliveries *store.Table[deliveryRow]
 	held       *store.Table[heldRow]
 	floods     *store.Table[floodRow]
+	optOuts    *store.Table[OptOut]
 	secrets    *store.Table[secretRow]
 }
 
@@ -143,8 +144,9 @@ func newTables() tables {
 			func(s *Sent) store.Key { return sentKey(s.Ticket, s.Mail) }),
 		deliveries: store.NewTable("delivery", store.PrefixDelivery, []string{"message", "recipient"},
 			func(d *deliveryRow) store.Key { return deliveryKey(d.Message, d.Recipient) }),
-		held:   heldTable(),
-		floods: floodTable(),
+		held:    heldTable(),
+		floods:  floodTable(),
+		optOuts: optOutTable(),
 		secrets: store.NewTable("secret", store.PrefixSecret, []string{"sort", "epoch"},
 			func(s *secretRow) store.Key { return store.Key{}.Str(s.Sort).Uint(uint64(s.Epoch)) }),
 	}

@@ -11,7 +11,7 @@ type place struct {
 	ticket    *ticketRow // nil: a new one is to be opened
 	matchedBy string
 	answers   []message.Token // verified tokens of this ticket: the mails of ours it answers
-	bounce    *message.Token  // the return path it came to
+	reported  []message.Token // the mails of ours that a report proves to be about
 	flags     []string        // for the message
 	links     []placeLink     // of the ticket, new or old
 }
@@ -56,6 +56,7 @@ func (w *work) thread(in *incoming, u *unit) (*place, error) {
 
 // byReturnPath: the token proves which mail to whom is reported about.
 func (w *work) byReturnPath(in *incoming, u *unit) (*place, error) {
+	var p *place
 	for _, token := range u.returns {
 		t, err := w.follow(token.Ticket)
 		if err != nil {
@@ -64,12 +65,15 @@ func (w *work) byReturnPath(in *incoming, u *unit) (*place, error) {
 		if t == nil {
 			continue
 		}
-		if !in.report() {
+		if !in.report() && !in.complaint() {
 			return &place{ticket: t, matchedBy: "token"}, nil
 		}
-		return &place{ticket: t, matchedBy: "bounce", bounce: &token}, nil
+		if p == nil {
+			p = &place{ticket: t, matchedBy: "bounce"}
+		}
+		p.reported = append(p.reported, token)
 	}
-	return nil, nil
+	return p, nil
 }
 
 // byToken: tokens of one ticket lead to it; tokens of several make a new
@@ -144,6 +148,9 @@ func (w *work) bySignedID(in *incoming, u *unit) (*place, error) {
 			strays = append(strays, placeLink{t, "related", false})
 			continue
 		}
+		if in.complaint() {
+			continue // what it answers is no proof; what it returns may be
+		}
 		p := &place{ticket: t, matchedBy: r.where, answers: []message.Token{*r.token}}
 		if in.report() {
 			p.matchedBy, p.flags = "bounce", []string{"unproven_report"}
@@ -168,7 +175,11 @@ func (w *work) bySignedID(in *incoming, u *unit) (*place, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t != nil && t.served(u.queue.Name) {
+		switch {
+		case t == nil:
+		case in.complaint() && u.trust != "T0": // providers write to one address of ours, whatever the queue
+			return &place{ticket: t, matchedBy: "bounce", reported: []message.Token{token}}, nil
+		case t.served(u.queue.Name):
 			return &place{ticket: t, matchedBy: "bounce", flags: []string{"unproven_report"}}, nil
 		}
 	}
@@ -282,10 +293,12 @@ func (w *work) participates(t *ticketRow, in *incoming, u *unit) bool {
 	return false
 }
 
-// report reports whether the mail is a machine's report about another mail.
-func (in *incoming) report() bool {
-	return in.bounce != nil || in.auto.Class == "bounce" || in.auto.Class == "delayed"
-}
+// report reports whether the mail is a machine's report on the delivery of
+// another mail.
+func (in *incoming) report() bool { return in.auto.Class == "bounce" || in.auto.Class == "delayed" }
+
+// complaint reports whether the mail is a feedback report about another mail.
+func (in *incoming) complaint() bool { return in.auto.Class == "feedback" }
 
 // tooLate says whether an answer by a customer comes too late to go on with a
 // closed ticket: within the queue's window after solving it reopens it, later

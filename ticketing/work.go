@@ -48,6 +48,9 @@ type tally struct {
 	reopened []string
 	held     []string // reasons
 	expired  int
+
+	bounces    []string // hard soft delayed delivered
+	complaints int
 }
 
 type labels2 struct{ a, b string }

@@ -186,9 +186,10 @@ type Automatic struct {
 	Reasons []string `json:"reasons" nullable:"false"`
 }
 
-// Bounce is a delivery report.
+// Bounce is a delivery report or a complaint.
 type Bounce struct {
-	Recipients []message.BounceRecipient `json:"recipients" nullable:"false"`
+	FeedbackType string                    `json:"feedback_type,omitempty" doc:"of a complaint: abuse, fraud …; absent in a delivery report"`
+	Recipients   []message.BounceRecipient `json:"recipients" nullable:"false"`
 }
 
 // Attachment is a part of a message.
@@ -237,7 +238,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 		out.Envelope = some(Envelope{From: e.From, To: list(e.To), RemoteIP: orNull(e.RemoteIP), HELO: orNull(e.HELO), TLS: e.TLS, Source: e.Source})
 	}
 	if m.Bounce != nil {
-		out.Bounce = some(Bounce{Recipients: list(m.Bounce.Recipients)})
+		out.Bounce = some(Bounce{FeedbackType: m.Bounce.FeedbackType, Recipients: list(m.Bounce.Recipients)})
 	}
 	for _, at := range c.Attachments {
 		out.Attachments = append(out.Attachments, Attachment{

@@ -37,6 +37,7 @@ const (
 	PrefixToken       Prefix = 0x2c // API tokens
 	PrefixAck         Prefix = 0x2d // last acknowledgement per address
 	PrefixFlood       Prefix = 0x2e // mails of one author to one queue just now
+	PrefixOptOut      Prefix = 0x2f // who wants no mail that nobody wrote to him
 )
 
 // Doors.
