@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 )
 
 // MaxText is the most bytes of a peer's words that are kept.
@@ -35,9 +36,11 @@ type Transaction struct {
 type Class uint8
 
 const (
-	Temporary Class = iota // try again later
-	Permanent              // do not try again
-	Success                // the peer took the mail over
+	Temporary    Class = iota // try again later
+	Permanent                 // do not try again
+	Success                   // the peer took the mail over
+	SiteScoped                // the peer's servers refuse us for now, whatever the mail: leave them alone for a while
+	SenderScoped              // our account or our domain is refused: ours to repair, and no reason to fail a mail
 )
 
 func (c Class) String() string {
@@ -46,6 +49,10 @@ func (c Class) String() string {
 		return "success"
 	case Permanent:
 		return "permanent"
+	case SiteScoped:
+		return "site"
+	case SenderScoped:
+		return "sender"
 	}
 	return "temporary"
 }
@@ -96,8 +103,13 @@ type Result struct {
 	Remote    string // its address and port
 	Phase     Phase
 	TLS       TLSInfo
-	Ambiguous bool  // the dot was sent and its reply never read: the mail may have arrived
-	Err       error // the story for the operator, if there is more than Text
+	Route     string // the smarthost it went by, "" if by MX
+	Ambiguous bool   // the dot was sent and its reply never read: the mail may have arrived
+
+	After      time.Duration // the peer asked to come back after this long; 0 if it did not say
+	Greylisted bool          // the peer says that it always refuses at first
+
+	Err error // the story for the operator, if there is more than Text
 }
 
 // failure is a verdict on everything that has none yet.
@@ -121,10 +133,16 @@ func (f *failure) result() Result {
 		Phase: f.phase, Enhanced: f.enhanced, Text: f.text, Err: f.err,
 		Host: f.host, Remote: f.remote, TLS: f.tls, Ambiguous: f.unsure,
 	}
+	if f.relay {
+		r.Route = f.host
+	}
 	switch {
 	case f.reply != nil:
 		r.Code, r.Enhanced, r.Text = f.reply.code, f.reply.enhanced, f.reply.text
 		r.Class = classify(f.reply, f.phase, f.relay)
+		if r.Class != Success {
+			r.After, r.Greylisted = hints(f.reply)
+		}
 	case f.final:
 		r.Class = Permanent
 	}
