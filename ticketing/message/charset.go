@@ -10,7 +10,6 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
-	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/traditionalchinese"
@@ -29,6 +28,12 @@ func toUTF8(b []byte, charset string) string {
 	case "", "us-ascii", "utf-8":
 		return guessUTF8(b, name == "utf-8")
 	}
+	if strings.HasPrefix(name, "iso-2022-") {
+		if s, ok := decode2022(b); ok {
+			return s
+		}
+		return guessUTF8(b, false)
+	}
 	enc := lookupCharset(name)
 	if enc == nil {
 		return guessUTF8(b, false)
@@ -40,11 +45,24 @@ func toUTF8(b []byte, charset string) string {
 	if err != nil {
 		return guessUTF8(b, false)
 	}
-	if c1 := strings.HasPrefix(name, "iso-8859-") || name == "windows-1252"; c1 && utf8.Valid(b) && multibyte(b) {
-		// UTF-8 labelled as a one-byte charset: nobody writes "Ã¼" on purpose.
-		return string(b)
+	if multibyte(b) && utf8.Valid(b) && (oneByte(name) || bytes.ContainsRune(out, utf8.RuneError)) {
+		// UTF-8 labelled as something else: nobody writes "Ã¼" on purpose.
+		return string(bytes.TrimPrefix(b, byteOrderMark))
 	}
 	return strings.ToValidUTF8(string(out), "\uFFFD")
+}
+
+var byteOrderMark = []byte("\xEF\xBB\xBF")
+
+// oneByte reports whether a charset has one byte a character, so that any bytes
+// are valid in it and only the look of the result can tell that it is wrong.
+func oneByte(name string) bool {
+	for _, p := range [...]string{"iso-8859-", "windows-125", "windows-874", "koi8-", "macintosh", "x-mac-", "cp437", "cp85", "cp86", "ibm"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // charsetName brings the spellings seen in mail to one form.
@@ -84,7 +102,7 @@ var charsetAliases = map[string]string{
 	"iso-8859-11": "windows-874", "tis-620": "windows-874", "ansi": "windows-1252",
 	"x-mac-roman": "macintosh", "mac": "macintosh", "x-mac-cyrillic": "x-mac-cyrillic",
 	"jis": "iso-2022-jp", "jis7": "iso-2022-jp", "iso-2022-jp-1": "iso-2022-jp", "iso-2022-jp-2": "iso-2022-jp", "iso-2022-jp-3": "iso-2022-jp",
-	"iso-2022-jp-2004": "iso-2022-jp", "iso-2022-jp-ms": "iso-2022-jp", "csiso2022jp": "iso-2022-jp", "cp50220": "iso-2022-jp", "cp50221": "iso-2022-jp",
+	"iso-2022-jp-2004": "iso-2022-jp", "iso-2022-jp-2006": "iso-2022-jp", "cp50222": "iso-2022-jp", "cp50225": "iso-2022-kr", "csiso2022kr": "iso-2022-kr", "iso-2022-jp-ms": "iso-2022-jp", "csiso2022jp": "iso-2022-jp", "cp50220": "iso-2022-jp", "cp50221": "iso-2022-jp",
 	"shift-jis": "shift_jis", "sjis": "shift_jis", "x-sjis": "shift_jis", "ms_kanji": "shift_jis", "cp932": "shift_jis", "ms932": "shift_jis", "windows-31j": "shift_jis",
 	"eucjp": "euc-jp", "x-euc-jp": "euc-jp", "ujis": "euc-jp", "cp51932": "euc-jp",
 }
@@ -106,19 +124,29 @@ func lookupCharset(name string) encoding.Encoding {
 		return charmap.Windows1252
 	case "iso-8859-9":
 		return charmap.Windows1254
-	case "iso-2022-jp":
-		return japanese.ISO2022JP
 	case "utf-16":
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	case "utf-32":
 		return utf32.UTF32(utf32.BigEndian, utf32.UseBOM)
-	case "cp437":
+	case "cp437", "ibm437":
 		return charmap.CodePage437
-	case "cp850", "dos-850":
+	case "cp850", "dos-850", "ibm850":
 		return charmap.CodePage850
-	case "cp852":
+	case "cp852", "ibm852":
 		return charmap.CodePage852
-	case "cp866":
+	case "cp855", "ibm855":
+		return charmap.CodePage855
+	case "cp858", "ibm858", "ibm00858":
+		return charmap.CodePage858
+	case "cp860":
+		return charmap.CodePage860
+	case "cp862":
+		return charmap.CodePage862
+	case "cp863":
+		return charmap.CodePage863
+	case "cp865":
+		return charmap.CodePage865
+	case "cp866", "ibm866":
 		return charmap.CodePage866
 	}
 	if enc, err := htmlindex.Get(name); err == nil && enc != encoding.Replacement {
@@ -159,11 +187,11 @@ func wideByNULs(b []byte, name string) encoding.Encoding {
 // are, else what the detector is sure of, else windows-1252. With labelled the
 // sender said UTF-8, and a few damaged characters do not outweigh that.
 func guessUTF8(b []byte, labelled bool) string {
-	b = bytes.TrimPrefix(b, []byte("\xEF\xBB\xBF"))
+	b = bytes.TrimPrefix(b, byteOrderMark)
 	if utf8.Valid(b) {
 		if bytes.Contains(b, []byte("\x1b$")) {
-			if out, err := japanese.ISO2022JP.NewDecoder().Bytes(b); err == nil && utf8.Valid(out) && !bytes.ContainsRune(out, utf8.RuneError) {
-				return string(out)
+			if s, ok := decode2022(b); ok && !strings.ContainsRune(s, utf8.RuneError) {
+				return s
 			}
 		}
 		return string(b)

@@ -79,11 +79,9 @@ func (w *walker) begin(p *Part, mail bool) {
 
 func (w *walker) line(l line) {
 	for {
-		if len(w.stack) > 0 && len(l.head) > 2 && l.head[0] == '-' && l.head[1] == '-' {
-			if i, final, ok := w.match(l); ok {
-				w.boundary(i, final, l)
-				return
-			}
+		if i, final, ok := w.match(l); ok {
+			w.boundary(i, final, l)
+			return
 		}
 		if !w.inHeader {
 			w.bodyLine(l)
@@ -102,12 +100,20 @@ func (w *walker) line(l line) {
 }
 
 // match finds the open part whose boundary the line is: the innermost open one,
-// else the innermost that was closed already.
+// else the innermost that was closed already. In a body, blanks before a
+// boundary are forgiven; in a header they would be a fold.
 func (w *walker) match(l line) (index int, final, ok bool) {
-	if l.cut {
+	head := l.head
+	if len(w.stack) == 0 || l.cut || len(head) < 3 {
 		return 0, false, false
 	}
-	rest := bytes.TrimRight(l.head[2:], " \t\r")
+	if (head[0] == ' ' || head[0] == '\t') && !w.inHeader {
+		head = bytes.TrimLeft(head, " \t")
+	}
+	if !bytes.HasPrefix(head, dashes) {
+		return 0, false, false
+	}
+	rest := bytes.TrimRight(head[2:], " \t\r")
 	late := -1
 	for i := len(w.stack) - 1; i >= 0; i-- {
 		f := w.stack[i]
@@ -296,6 +302,8 @@ func (w *walker) bodyLine(l line) {
 		w.adopt = bytes.Clone(b[2:])
 	}
 }
+
+var dashes = []byte("--")
 
 func hasFoldPrefix(b []byte, low string) bool {
 	return len(b) >= len(low) && strings.EqualFold(string(b[:len(low)]), low)
