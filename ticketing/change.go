@@ -168,23 +168,16 @@ func (d *Desk) AddCC(ctx context.Context, by Actor, ticket uint64, a message.Add
 	}
 	folded := message.Fold(a.Addr)
 	return d.alter(ctx, by, ticket, func(w *work, t *ticketRow) (any, error) {
-		if staff := d.writer(folded); staff != nil {
-			return w.followAs(t, staff)
+		if q := d.queues[t.Queue]; q == nil || !q.CC.StaffAsCC {
+			if staff := d.writer(folded); staff != nil {
+				return w.followAs(t, staff)
+			}
 		}
-		q := d.queues[t.Queue]
-		switch {
-		case folded == message.Fold(t.Requester.Address) || t.hasCC(folded):
-			return nil, nil
-		case q == nil || q.forbidden(folded):
-			return nil, &Error{Kind: Refused, Text: a.Addr + " may not be CC in this queue"}
-		case len(t.CCs) >= q.CC.Max:
-			return nil, &Error{Kind: Refused, Text: "the ticket has all the CCs it may have"}
-		}
-		if _, err := w.contact(a, false); err != nil {
+		added, err := w.admit(t, a)
+		if err != nil || len(added) == 0 {
 			return nil, err
 		}
-		w.addCC(t, a)
-		return ccChange{Added: []string{folded}, Via: by.Kind}, nil
+		return ccChange{Added: added, Via: by.Kind}, w.owe(t, by, a, "")
 	})
 }
 

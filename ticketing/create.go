@@ -160,6 +160,11 @@ func (w *work) firstMessage(by Actor, t *ticketRow, p *posting, c *composed) (*M
 			return nil, err
 		}
 	}
+	for _, c := range t.CCs {
+		if err := w.owe(t, by, message.Address{Name: c.Name, Addr: c.Address}, ""); err != nil {
+			return nil, err
+		}
+	}
 	var agents []Recipient
 	for _, r := range w.d.audience(t, eventInternal) {
 		if r.Role == "agent" || r.Role == "assignee" {

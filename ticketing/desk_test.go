@@ -152,10 +152,11 @@ func openOn(t testing.TB, db store.DB, c *clock, change ...func(*ticketing.Optio
 
 // mail is a mail as a test writes it: "Name: value" lines, an empty line, text.
 type mail struct {
-	ip   string   // of the peer, mx if empty
-	from string   // envelope: that of the From line if empty, null if "<>"
-	to   []string // recipients, support if none
-	text string
+	ip    string   // of the peer, mx if empty
+	trust string   // T0 T1 T2: what the door found out
+	from  string   // envelope: that of the From line if empty, null if "<>"
+	to    []string // recipients, support if none
+	text  string
 }
 
 func (b *bench) seal(text string) *blob.Sealed {
@@ -188,7 +189,7 @@ func (b *bench) arrival(m mail) ticketing.Arrival {
 		m.from = ""
 	}
 	return ticketing.Arrival{
-		Source: "smtp", EnvelopeFrom: m.from, Recipients: m.to, RemoteIP: netip.MustParseAddr(m.ip), HELO: "mx.example", Raw: b.seal(m.text),
+		Verdict: ticketing.Verdict{Trust: m.trust}, Source: "smtp", EnvelopeFrom: m.from, Recipients: m.to, RemoteIP: netip.MustParseAddr(m.ip), HELO: "mx.example", Raw: b.seal(m.text),
 	}
 }
 

@@ -98,7 +98,7 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 	}
 	var change ccChange
 	if m.Author.Role == "requester" && !in.ownFrom && !in.doubtful {
-		if err := w.participantsByMail(t, "requester", in, p, &change); err != nil {
+		if err := w.participantsByMail(t, "requester", in, u, p, in.actor(m), &change); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 		m.Flags = append(m.Flags, "unverified_agent")
 	}
 	var change ccChange
-	if err := w.participantsByMail(t, role, in, p, &change); err != nil {
+	if err := w.participantsByMail(t, role, in, u, p, in.actor(m), &change); err != nil {
 		return err
 	}
 	w.linkPlaces(t, p)
@@ -228,7 +228,7 @@ func (w *work) moveOn(t *ticketRow, role string, in *incoming, m *Message) {
 	switch {
 	case in.automatic():
 	case m.Kind == "third_party":
-		w.flag(t, "third_party_pending")
+		w.ask(t)
 	case customerRole(role) && t.Status != "new":
 		w.setStatus(t, "open")
 	case role == "agent" && m.Visibility == "public":

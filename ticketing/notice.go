@@ -9,7 +9,7 @@ const NoticeLane = "notice"
 // concern. It is written in the ticket's transaction and told by notify.
 type Notice struct {
 	ID       string      `json:"id"`
-	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed held_digest
+	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed held_digest backlog
 	Ticket   uint64      `json:"ticket"`
 	Queue    string      `json:"queue"`
 	Message  string      `json:"message"`
@@ -18,7 +18,9 @@ type Notice struct {
 	Audience []Recipient `json:"audience"`
 	At       time.Time   `json:"at"`
 	Detail   string      `json:"detail,omitempty"`
-	Held     *HeldDigest `json:"held,omitempty"` // of a held_digest, which is about no ticket
+	Upto     int         `json:"upto,omitempty"`   // of a backlog: the last message it tells
+	Except   string      `json:"except,omitempty"` // of a backlog: a message its reader has
+	Held     *HeldDigest `json:"held,omitempty"`   // of a held_digest, which is about no ticket
 
 	Automatic    string `json:"automatic,omitempty"`     // class of the causing mail, if a machine wrote it
 	Trust        string `json:"trust,omitempty"`         // of the causing mail
@@ -42,4 +44,7 @@ type Sent struct {
 	Message string    `json:"message,omitempty"` // what it told; reports about the mail concern it
 	Visible []string  `json:"visible"`           // folded addresses of requester and CCs
 	At      time.Time `json:"at"`
+	Backlog string    `json:"backlog,omitempty"` // folded address of who was told the messages before
+	Upto    int       `json:"upto,omitempty"`    // up to this one
+	Except  string    `json:"except,omitempty"`  // but for this
 }

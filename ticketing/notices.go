@@ -40,8 +40,11 @@ func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
 	}
 	n.Ticket, n.Queue, n.Mail, n.At = t.Number, t.Queue, t.Mails, w.now
 	sent := Sent{Ticket: t.Number, Mail: n.Mail, Message: n.Message, Visible: []string{}, At: w.now}
-	if n.Event == eventCreated || n.Event == eventPublic {
+	switch n.Event {
+	case eventCreated, eventPublic:
 		sent.Visible = visible(t)
+	case EventBacklog:
+		sent.Visible, sent.Backlog, sent.Upto, sent.Except = visible(t), message.Fold(n.Audience[0].Address), n.Upto, n.Except
 	}
 	if err := w.d.sent.Put(w.tx, &sent); err != nil {
 		return 0, err

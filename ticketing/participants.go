@@ -23,10 +23,11 @@ func (c *ccChange) empty() bool {
 
 // participantsByMail adds and removes CCs as a mail's To and Cc say.
 //
-// Requester, CCs and full agents may add. Only requester and CCs may remove,
+// Requester, CCs and full agents may add, if they are proven or the mail opens
+// the ticket. Only requester and CCs may remove,
 // only if the requester takes part in the mail, and only whom the very mail
 // they answer named: an older mail says nothing about who came later.
-func (w *work) participantsByMail(t *ticketRow, role string, in *incoming, p *place, c *ccChange) error {
+func (w *work) participantsByMail(t *ticketRow, role string, in *incoming, u *unit, p *place, by Actor, c *ccChange) error {
 	if in.automatic() || in.auto.Class == "list" || in.auto.Class == "bulk" {
 		return nil
 	}
@@ -35,10 +36,17 @@ func (w *work) participantsByMail(t *ticketRow, role string, in *incoming, p *pl
 			return err
 		}
 	}
-	if role == "agent" || customerRole(role) {
-		return w.addByMail(t, in, c)
+	if mayAdd(role, u, p) {
+		return w.addByMail(t, in, by, c)
 	}
 	return nil
+}
+
+// mayAdd reports whether a mail may make people CC. On a ticket there is
+// something to be learned from, so its author must be proven; the mail that
+// opens one tells those it names nothing but itself.
+func mayAdd(role string, u *unit, p *place) bool {
+	return (role == "agent" || customerRole(role)) && (p.ticket == nil || u.trust != "T0")
 }
 
 // automatic reports whether no person wrote the mail for this occasion. Such
@@ -73,7 +81,7 @@ func (w *work) removeByMail(t *ticketRow, role string, in *incoming, p *place, c
 	return nil
 }
 
-func (w *work) addByMail(t *ticketRow, in *incoming, c *ccChange) error {
+func (w *work) addByMail(t *ticketRow, in *incoming, by Actor, c *ccChange) error {
 	q := w.d.queues[t.Queue]
 	if q == nil {
 		return nil
@@ -83,7 +91,7 @@ func (w *work) addByMail(t *ticketRow, in *incoming, c *ccChange) error {
 		if folded == in.folded || folded == message.Fold(t.Requester.Address) || t.hasCC(folded) {
 			continue
 		}
-		if staff := w.d.writer(folded); staff != nil {
+		if staff := w.d.writer(folded); staff != nil && !q.CC.StaffAsCC {
 			if w.makeFollower(t, staff) {
 				c.Followed = append(c.Followed, staff.Name)
 			}
@@ -102,6 +110,9 @@ func (w *work) addByMail(t *ticketRow, in *incoming, c *ccChange) error {
 			return err
 		}
 		w.addCC(t, a)
+		if err := w.owe(t, by, a, ""); err != nil {
+			return err
+		}
 		c.Added = append(c.Added, folded)
 	}
 	return nil

@@ -17,6 +17,9 @@ type ticketRow struct {
 	Ticket
 	Mails  uint32   `json:"mails,omitempty"`  // mails of ours about it so far
 	Queues []string `json:"queues,omitempty"` // earlier queues: mail to their addresses still finds it
+
+	Pending  int      `json:"pending,omitempty"`  // messages of third parties nobody has decided about
+	Backlogs []uint32 `json:"backlogs,omitempty"` // PersonHash of whom the earlier messages were told, or who was there from the start
 }
 
 // served reports whether mail to a queue may find the ticket.

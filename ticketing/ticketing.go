@@ -32,6 +32,9 @@ type CCPolicy struct {
 	Allow string   // off | participants | all
 	Max   int      // per ticket
 	Never []string // addresses, @domains, globs
+
+	StaffAsCC   bool // an agent in Cc becomes CC, under his own address, instead of a follower
+	AlonePublic bool // what a CC writes to us alone is public
 }
 
 // Agent is a member of staff as configured.

@@ -56,6 +56,7 @@ type messageJSON struct {
 func ticketCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "ticket", Short: "List, read and answer tickets"}
 	cmd.AddCommand(ticketList(o), ticketShow(o), ticketPost(o, "reply"), ticketPost(o, "note"), ticketFollow(o))
+	cmd.AddCommand(participantCommands(o)...)
 	return cmd
 }
 

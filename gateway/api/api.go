@@ -82,6 +82,7 @@ func New(o Options) (*API, error) {
 	a.registerReceipts()
 	a.registerTickets()
 	a.registerMessages()
+	a.registerParticipants()
 	a.registerHeld()
 	a.registerOutbound()
 	a.registerTokens()

@@ -57,7 +57,7 @@ func TestSpec(t *testing.T) {
 			t.Errorf("no operation %s", want)
 		}
 	}
-	if operations != 34 {
+	if operations < len(ids) || operations < 34 {
 		t.Errorf("%d operations", operations)
 	}
 }

@@ -19,6 +19,7 @@ type Desk interface {
 	Messages
 	Receipts
 	HeldBack
+	Participants
 }
 
 // Staff are the configured nouns.

@@ -8,7 +8,7 @@ import (
 )
 
 // events are the notices this package tells; others are counted as "other".
-var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "other"}
+var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "backlog", "other"}
 
 func eventLabel(event string) string {
 	if slices.Contains(events, event) {
@@ -66,6 +66,8 @@ func (a *affair) judge(l *letter) string {
 	switch {
 	case !a.takesPart(l):
 		return "takes no part any more"
+	case a.isBacklog():
+		return a.judgeBacklog()
 	case !a.publicEvent() || !public(a.msg):
 		return "not concerned by this event"
 	case a.caused(l):

@@ -31,7 +31,7 @@ func autoSubmitted(a *affair, l letter) string {
 	switch {
 	case l.ack:
 		return "auto-replied"
-	case l.staff() || machineWrote(a):
+	case l.staff() || machineWrote(a) || a.isBacklog():
 		return "auto-generated"
 	}
 	return ""
@@ -84,21 +84,29 @@ const maxCopiedFiles = 20 << 20
 // files lists the message's files for a letter, and how many did not fit. They
 // travel as they came: what stands in a file was put there by its sender.
 func files(a *affair, l letter) (out []message.Attachment, left int) {
+	if !l.staff() {
+		return filesOf(a.mail, nil)
+	}
 	room := int64(maxCopiedFiles)
-	for i, p := range a.mail.Attachments() {
-		if size := p.End - p.Start; l.staff() {
-			if size > room {
+	return filesOf(a.mail, &room)
+}
+
+// filesOf lists a mail's files as long as there is room, all if room is nil.
+func filesOf(mail *message.Mail, room *int64) (out []message.Attachment, left int) {
+	for i, p := range mail.Attachments() {
+		if size := p.End - p.Start; room != nil {
+			if size > *room {
 				left++
 				continue
 			}
-			room -= size
+			*room -= size
 		}
 		// Our text refers to no image by its id, and some programs do not show
 		// an image that nothing refers to: all files are plain attachments.
 		out = append(out, message.Attachment{
 			Filename:    fileName(p, i+1),
 			ContentType: fileType(p),
-			Open:        func() (io.Reader, error) { return a.mail.Open(p), nil },
+			Open:        func() (io.Reader, error) { return mail.Open(p), nil },
 		})
 	}
 	return out, left

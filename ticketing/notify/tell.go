@@ -24,6 +24,9 @@ type affair struct {
 	text   string             // what its author newly wrote
 	shown  string             // the same for customers
 	answer *quotation         // the public message before it, if msg answers customers
+
+	backlog []earlier // what a new CC is told
+	unsaid  int       // messages that do not fit into his mail
 }
 
 func readNotice(job agenda.Job) (notice ticketing.Notice, err error) {
@@ -132,6 +135,9 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	var ok bool
 	if a.queue, ok = n.o.Desk.Queue(a.ticket.Queue); !ok {
 		return nil, fmt.Errorf("notify: ticket %d is in queue %q, which is not configured", a.ticket.Number, a.ticket.Queue)
+	}
+	if a.isBacklog() {
+		return a, n.loadBacklog(ctx, a)
 	}
 	if notice.Message == "" {
 		return a, nil

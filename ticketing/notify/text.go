@@ -73,6 +73,11 @@ func body(a *affair, l letter, left int, marker string) (text, htmlBody string) 
 			fmt.Sprintf("Thank you for your mail. %s has received it as ticket #%d.", queueName(a.queue), a.ticket.Number),
 			"A person will answer you. To add something, simply reply to this mail.",
 		}
+	case a.isBacklog():
+		paragraphs = backlogParagraphs(a)
+		if left > 0 {
+			paragraphs = append(paragraphs, leftFiles(left, "too large for this mail"))
+		}
 	case l.staff():
 		paragraphs = staffParagraphs(a, l, left)
 		footer := staffFooter(a, l)
@@ -86,7 +91,7 @@ func body(a *affair, l letter, left int, marker string) (text, htmlBody string) 
 	if l.ack || a.answer == nil {
 		return text + "\n" + marker + "\n", mailHTML(htmlBody + markerHTML(marker))
 	}
-	intro := fmt.Sprintf("On %s, %s wrote:", a.answer.at.UTC().Format("2006-01-02 15:04 MST"), a.answer.author)
+	intro := intro(a.answer)
 	quoted := clip(strings.TrimSpace(a.answer.text), maxQuote)
 	text += "\n" + intro + "\n" + quoteLines(quoted) + "\n"
 	htmlBody += paragraphsHTML([]string{intro}) + "<blockquote type=\"cite\">" + paragraphsHTML([]string{quoted}) + "</blockquote>\n"
@@ -113,11 +118,8 @@ func staffParagraphs(a *affair, l letter, left int) []string {
 	} else if a.msg != nil {
 		out = append(out, a.text)
 	}
-	switch {
-	case left == 1:
-		out = append(out, "One more file is in the ticket.")
-	case left > 1:
-		out = append(out, fmt.Sprintf("%d more files are in the ticket.", left))
+	if left > 0 {
+		out = append(out, leftFiles(left, "in the ticket"))
 	}
 	return out
 }

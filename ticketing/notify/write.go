@@ -112,7 +112,7 @@ func parcelClass(a *affair, l letter) string {
 	switch {
 	case l.ack:
 		return "autoack"
-	case !l.staff() && byUs(a.msg):
+	case !l.staff() && a.msg != nil && byUs(a.msg):
 		return "reply"
 	}
 	return "notification"
@@ -146,7 +146,10 @@ func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (d message.Dr
 	}
 	d.To, d.Cc = n.visible(a, l)
 	var left int
-	if tellsMessage(a, l) {
+	switch {
+	case a.isBacklog():
+		d.Attachments, left = backlogFiles(a)
+	case tellsMessage(a, l):
 		d.Attachments, left = files(a, l)
 	}
 	d.Text, d.HTML = body(a, l, left, keys.BodyMarker(token))
@@ -167,7 +170,7 @@ func (n *Notifier) tokenAddress(a *affair, t message.Token) string {
 
 // internal is the class of a letter: answers to it stay among staff.
 func internal(a *affair) bool {
-	return !a.publicEvent() || !public(a.msg)
+	return !a.isBacklog() && (!a.publicEvent() || !public(a.msg))
 }
 
 // tokenRole is the role in a letter's tokens. It is made as the desk makes it
