@@ -181,6 +181,11 @@ func (p *parser) checkQueue(name string, q *Queue, domains []string) {
 		p.checkQueueAddress(at.with("aliases", strconv.Itoa(i)), a, domains)
 	}
 	p.checkQueueAgents(at.with("agents"), q.Agents)
+	for _, f := range q.TrustedForwarders {
+		if f.Login != "" && p.config.Agents[f.Login] == nil {
+			p.errorf(at.with("trusted_forwarders"), didYouMean(f.Login, slices.Sorted(maps.Keys(p.config.Agents))), "trusted_forwarders: there is no agent %q", f.Login)
+		}
+	}
 	for i, pattern := range q.CC.Never {
 		if !strings.Contains(pattern, "@") || strings.ContainsAny(pattern, " <>,;") {
 			p.errorf(at.with("cc", "never", strconv.Itoa(i)), "", "never: %q is neither an address nor @domain nor a pattern such as \"*@lists.example\"", pattern)

@@ -133,16 +133,16 @@ func (a *Agent) setDefaults() { a.Role = "full" }
 
 // Queue is a ticket queue.
 type Queue struct {
-	Address           Address   `toml:"address" required:"yes" example:"support@help.example" doc:"Mail to this address opens tickets here. Its local part has at most 24 octets, because reply addresses are made from it."`
-	Aliases           []Address `toml:"aliases" max:"100" example:"help@help.example" doc:"Further addresses with the same effect."`
-	Name              string    `toml:"name" example:"Example Support" doc:"Name people see beside the address. Empty means the queue's id."`
-	Agents            []string  `toml:"agents" max:"1000" example:"otto" doc:"Ids of the agents who serve the queue and hear of new tickets."`
-	CC                CC        `toml:"cc" doc:"Who may become a copy recipient by mail."`
-	AutoAck           AutoAck   `toml:"auto_ack" doc:"The acknowledgement a requester gets for a new ticket."`
-	TrustedForwarders []Network `toml:"trusted_forwarders" max:"1000" example:"192.0.2.25/32" doc:"Networks of our own mail servers that vouch for the senders of what they hand us. Name single hosts; whoever stands here can write as any agent."`
-	CopyAlways        bool      `toml:"copy_always" doc:"Send people a copy of a mail even if they already stood in it."`
-	ReopenWindow      Duration  `toml:"reopen_window" doc:"A reply to a closed ticket within this time of its solving reopens it; a later one opens a linked follow-up."`
-	Language          string    `toml:"language" doc:"Language of the texts the server writes itself. This version has en."`
+	Address           Address     `toml:"address" required:"yes" example:"support@help.example" doc:"Mail to this address opens tickets here. Its local part has at most 24 octets, because reply addresses are made from it."`
+	Aliases           []Address   `toml:"aliases" max:"100" example:"help@help.example" doc:"Further addresses with the same effect."`
+	Name              string      `toml:"name" example:"Example Support" doc:"Name people see beside the address. Empty means the queue's id."`
+	Agents            []string    `toml:"agents" max:"1000" example:"otto" doc:"Ids of the agents who serve the queue and hear of new tickets."`
+	CC                CC          `toml:"cc" doc:"Who may become a copy recipient by mail."`
+	AutoAck           AutoAck     `toml:"auto_ack" doc:"The acknowledgement a requester gets for a new ticket."`
+	TrustedForwarders []Forwarder `toml:"trusted_forwarders" max:"1000" example:"192.0.2.25/32" doc:"Mail servers of our own that vouch for the senders of what they hand us; whoever stands here can write as any agent. A network (name single hosts); cert: and the SHA-256 of the public key of a TLS client certificate; login: and the agent's id that the server logs in as on a submission port, which then may name any sender; dkim: and a domain whose valid signature stands under the mail."`
+	CopyAlways        bool        `toml:"copy_always" doc:"Send people a copy of a mail even if they already stood in it."`
+	ReopenWindow      Duration    `toml:"reopen_window" doc:"A reply to a closed ticket within this time of its solving reopens it; a later one opens a linked follow-up."`
+	Language          string      `toml:"language" doc:"Language of the texts the server writes itself. This version has en."`
 }
 
 func (q *Queue) setDefaults() {

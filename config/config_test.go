@@ -91,7 +91,7 @@ func TestSample(t *testing.T) {
 	want.Queues = map[string]*Queue{"support": {
 		Address: "support@help.example", Name: "support", Agents: []string{"otto"},
 		CC: CC{Allow: "all", Max: 48}, AutoAck: AutoAck{Enabled: true},
-		TrustedForwarders: []Network{{netip.MustParsePrefix("127.0.0.9/32")}},
+		TrustedForwarders: []Forwarder{{Network: Network{netip.MustParsePrefix("127.0.0.9/32")}}},
 		ReopenWindow:      7 * day, Language: "en",
 	}}
 	if !reflect.DeepEqual(want, c) {
@@ -293,6 +293,9 @@ func TestValues(t *testing.T) {
 			[]string{"relay", "relay.example:0", "a b.example", ":25", "relay.example:smtp"}},
 		{new(Network), map[string]string{"192.0.2.1": "192.0.2.1/32", "2001:db8::/32": "2001:db8::/32", "::ffff:192.0.2.1": "192.0.2.1/32"},
 			[]string{"", "0.0.0.0/0", "10.0.0.1/8", "mx.example", "10.0.0.0/33", "fe80::1%eth0"}},
+		{new(Forwarder), map[string]string{"192.0.2.1": "192.0.2.1/32", "2001:db8::/32": "2001:db8::/32", "login:exchange": "login:exchange", "dkim:Bücher.Example": "dkim:xn--bcher-kva.example",
+			"cert:" + strings.Repeat("AB:", 31) + "cd": "cert:" + strings.Repeat("ab", 31) + "cd"},
+			[]string{"", "0.0.0.0/0", "login:", "login:two words", "dkim:", "dkim:example", "dkim:192.0.2.1", "cert:", "cert:abcd", "cert:" + strings.Repeat("x", 64), "header:x"}},
 	} {
 		name := reflect.TypeOf(x.value).Elem().Name()
 		for in, want := range x.good {

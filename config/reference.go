@@ -105,6 +105,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Resolver]():   "ip:port",
 	reflect.TypeFor[HostPort]():   "host:port",
 	reflect.TypeFor[Network]():    "network",
+	reflect.TypeFor[Forwarder]():  "forwarder",
 }
 
 // literal writes a value as TOML.

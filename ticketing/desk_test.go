@@ -87,7 +87,7 @@ const (
 )
 
 func queues() []ticketing.Queue {
-	forwarders := []netip.Prefix{netip.MustParsePrefix(trusted + "/32")}
+	forwarders := ticketing.ForwarderNetworks(netip.MustParsePrefix(trusted + "/32"))
 	return []ticketing.Queue{
 		{Name: "support", Address: helpdsk, Aliases: []string{"hilfe@help.example"}, DisplayName: "Help Support", Agents: []string{"otto", "lena", "luis"},
 			CC: ticketing.CCPolicy{Allow: "all", Never: []string{"boss@x.example", "@never.example", "*@*.bad.example"}}, AutoAck: true, TrustedForwarders: forwarders},

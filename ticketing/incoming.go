@@ -325,11 +325,8 @@ func (d *Desk) judge(in *incoming, u *unit) {
 	if v := a.Verdict.Trust; v == "T1" || v == "T2" {
 		u.trust = v
 	}
-	ip := a.RemoteIP.Unmap()
-	for _, p := range u.queue.TrustedForwarders {
-		if ip.IsValid() && p.Contains(ip) {
-			u.trust, u.forwarder = "T2", true
-		}
+	if u.queue.vouched(a) {
+		u.trust, u.forwarder = "T2", true
 	}
 	if a.User != "" && in.agent != nil && in.agent.Name == a.User {
 		u.trust = "T2"

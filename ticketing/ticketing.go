@@ -22,9 +22,9 @@ type Queue struct {
 	Agents            []string // names of agents who serve the queue
 	CC                CCPolicy
 	AutoAck           bool
-	TrustedForwarders []netip.Prefix // hosts that vouch for what they hand us
-	CopyAlways        bool           // mail people even if they stood in the causing mail
-	ReopenWindow      time.Duration  // replies to a closed ticket within it reopen; later ones open a follow-up
+	TrustedForwarders []Forwarder   // who vouches for the senders of what they hand us
+	CopyAlways        bool          // mail people even if they stood in the causing mail
+	ReopenWindow      time.Duration // replies to a closed ticket within it reopen; later ones open a follow-up
 }
 
 // CCPolicy says who may become a CC by mail.
@@ -123,6 +123,7 @@ type Verdict struct {
 	Forwarder bool         `json:"forwarder,omitempty"` // the peer is a trusted forwarder of the queue
 	User      string       `json:"user,omitempty"`      // authenticated submission: the agent's name
 	IPRev     AuthResult   `json:"iprev,omitzero"`      // a score; Domain is the confirmed name
+	Client    string       `json:"client,omitempty"`    // address of the original client that a trusted forwarder names, if it does
 	Reasons   []string     `json:"reasons,omitempty"`   // why Trust is what it is, for people
 }
 
@@ -208,6 +209,7 @@ type Arrival struct {
 	HELO         string
 	TLS          bool
 	User         string // authenticated agent, from submission
+	Certificate  string // of the peer's TLS client certificate, as in Forwarder; "" if it showed none
 	Verdict      Verdict
 	Raw          *blob.Sealed
 	Header       string // trace fields the door adds on top of delivered copies

@@ -26,7 +26,7 @@ func TestOnlyAcknowledgementsThatCanBe(t *testing.T) {
 	t.Cleanup(func() { db.Close() })
 	had := map[string]bool{"had@customer.example": true}
 	b := &bench{t: t, db: db, clock: c, blobs: blob.New(db, newRandom(1)), agenda: agenda.New(db), log: journal.New(db)}
-	forwarders := []netip.Prefix{netip.MustParsePrefix(trusted + "/32")}
+	forwarders := ticketing.ForwarderNetworks(netip.MustParsePrefix(trusted + "/32"))
 	b.desk, err = ticketing.Open(context.Background(), ticketing.Options{
 		DB: db, Blobs: b.blobs, Journal: b.log, Agenda: b.agenda, Random: newRandom(2),
 		Agents: agents(),

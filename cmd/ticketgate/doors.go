@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"ticketgate/config"
 	"ticketgate/gateway/api"
 	"ticketgate/gateway/intake"
 	"ticketgate/gateway/mailauth"
@@ -69,10 +70,12 @@ func (p *program) openSMTP(ctx context.Context) error {
 		Hostname: string(p.cfg.Hostname),
 		Intake:   p.intake,
 		TLS:      p.certs.TLS(),
-		Auth:     newMailLogin(p.cfg, p.passwords),
-		Domains:  p.domains(),
-		NullMX:   p.nullMX,
-		Proxies:  prefixes(p.cfg.Proxies),
+
+		ClientCerts: p.clientCerts(),
+		Auth:        newMailLogin(p.cfg, p.passwords),
+		Domains:     p.domains(),
+		NullMX:      p.nullMX,
+		Proxies:     prefixes(p.cfg.Proxies),
 		Limits: smtpd.Limits{
 			Total:      p.cfg.Limits.Connections,
 			PerIP:      perIP,
@@ -136,6 +139,17 @@ func (p *program) openMailDoor(ctx context.Context, d mailDoor) (net.Listener, e
 	return l, nil
 }
 
+// clientCerts reports whether a forwarder is told by its certificate. Nobody
+// else is asked for one: some clients stumble over the question.
+func (p *program) clientCerts() bool {
+	for _, q := range p.cfg.Queues {
+		if slices.ContainsFunc(q.TrustedForwarders, func(f config.Forwarder) bool { return f.Certificate != "" }) {
+			return true
+		}
+	}
+	return false
+}
+
 // nullMX reports whether a domain declares that it takes no mail (RFC 7505):
 // its only mail exchanger is the root.
 func (p *program) nullMX(ctx context.Context, domain string) bool {
@@ -152,7 +166,11 @@ const preGreet = 500 * time.Millisecond
 func (p *program) ownHosts() []netip.Prefix {
 	hosts := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	for _, q := range p.cfg.Queues {
-		hosts = append(hosts, prefixes(q.TrustedForwarders)...)
+		for _, f := range q.TrustedForwarders {
+			if f.Network.IsValid() {
+				hosts = append(hosts, f.Network.Prefix)
+			}
+		}
 	}
 	return hosts
 }

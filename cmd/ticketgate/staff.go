@@ -30,10 +30,18 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 			Agents:            q.Agents,
 			CC:                ticketing.CCPolicy{Allow: q.CC.Allow, Max: q.CC.Max, Never: q.CC.Never},
 			AutoAck:           q.AutoAck.Enabled,
-			TrustedForwarders: prefixes(q.TrustedForwarders),
+			TrustedForwarders: forwardersOf(q),
 			CopyAlways:        q.CopyAlways,
 			ReopenWindow:      q.ReopenWindow.Std(),
 		})
+	}
+	return out
+}
+
+func forwardersOf(q *config.Queue) []ticketing.Forwarder {
+	out := make([]ticketing.Forwarder, len(q.TrustedForwarders))
+	for i, f := range q.TrustedForwarders {
+		out[i] = ticketing.Forwarder{Network: f.Network.Prefix, Certificate: f.Certificate, Login: f.Login, Signer: f.Signer}
 	}
 	return out
 }
@@ -73,12 +81,23 @@ func newMailLogin(cfg *config.Config, passwords *login.AppPasswords) *mailLogin 
 	m := &mailLogin{passwords: passwords, accounts: map[string]*smtpd.Account{}}
 	for name, a := range cfg.Agents {
 		account := &smtpd.Account{User: name, Addresses: addresses(a.Addresses)}
+		account.Anyone = forwards(cfg, name)
 		m.accounts[message.Fold(name)] = account
 		for _, addr := range account.Addresses {
 			m.accounts[message.Fold(addr)] = account
 		}
 	}
 	return m
+}
+
+// forwards reports whether a queue trusts the agent's login as a forwarder.
+func forwards(cfg *config.Config, agent string) bool {
+	for _, q := range cfg.Queues {
+		if slices.ContainsFunc(q.TrustedForwarders, func(f config.Forwarder) bool { return f.Login == agent }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Authenticate does the same work for a user there is none of.

@@ -167,7 +167,7 @@ type DKIM struct {
 	Selector *string `json:"selector"`
 }
 
-// DMARC is RFC 7489's result.
+// DMARC is RFC 9989's result.
 type DMARC struct {
 	Result      string  `json:"result"`
 	Domain      *string `json:"domain"`

@@ -5,7 +5,6 @@ import (
 
 	"ticketgate/gateway/mailauth"
 	"ticketgate/ticketing"
-	"ticketgate/ticketing/blob"
 )
 
 // Authenticator finds out who sent a mail; *mailauth.Checker fits. It never
@@ -14,18 +13,23 @@ type Authenticator interface {
 	Evaluate(ctx context.Context, in mailauth.Input) (ticketing.Verdict, *mailauth.Evidence)
 }
 
-// authenticate gathers the evidence about a sender and the field that tells
-// later readers of it. Without an Authenticator every peer is a stranger. Who
-// has logged in is known already, and comes from an address that no SPF record
-// could name; only a mail exchanger's client is the sender's own.
-func (in *Intake) authenticate(ctx context.Context, env Envelope, raw *blob.Sealed) (ticketing.Verdict, string) {
-	if in.o.Auth == nil || env.User != "" {
-		return ticketing.Verdict{Trust: "T0", User: env.User}, ""
+// authenticate adds the evidence about a sender to an arrival and returns the
+// field that tells later readers of it. Without an Authenticator every peer is
+// a stranger. An agent who has logged in is known already, and comes from an
+// address that no SPF record could name. Only a mail exchanger's client is the
+// sender's own; behind a trusted forwarder it is whom the forwarder names.
+func (in *Intake) authenticate(ctx context.Context, a *ticketing.Arrival) string {
+	hops := in.o.Desk.Hops(*a)
+	if in.o.Auth == nil || a.User != "" && hops == nil {
+		return ""
 	}
-	input := mailauth.Input{HELO: env.HELO, EnvelopeFrom: env.From, Raw: raw, Size: raw.Ref().Size}
-	if env.Source == "smtp" {
-		input.RemoteIP = env.RemoteIP
+	input := mailauth.Input{HELO: a.HELO, EnvelopeFrom: a.EnvelopeFrom, Raw: a.Raw, Size: a.Raw.Ref().Size, Hops: hops}
+	if a.Source == "smtp" {
+		input.RemoteIP = a.RemoteIP
 	}
 	verdict, evidence := in.o.Auth.Evaluate(ctx, input)
-	return verdict, mailauth.AuthenticationResults(in.o.Hostname, evidence)
+	verdict.User = a.User
+	a.Verdict = verdict
+	in.metrics.judged(evidence)
+	return mailauth.AuthenticationResults(in.o.Hostname, evidence)
 }

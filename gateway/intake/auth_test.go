@@ -11,12 +11,68 @@ import (
 )
 
 // witness notes what it is asked and answers the same every time.
-type witness struct{ asked []mailauth.Input }
+type witness struct {
+	asked       []mailauth.Input
+	disposition string
+}
 
 func (w *witness) Evaluate(_ context.Context, in mailauth.Input) (ticketing.Verdict, *mailauth.Evidence) {
 	w.asked = append(w.asked, in)
-	e := &mailauth.Evidence{SPF: mailauth.SPF{Result: mailauth.Pass, Identity: "mailfrom", Sender: "a@b.example", Domain: "b.example"}, DMARC: mailauth.DMARC{Result: mailauth.None}, Trust: "T1"}
+	e := &mailauth.Evidence{SPF: mailauth.SPF{Result: mailauth.Pass, Identity: "mailfrom", Sender: "a@b.example", Domain: "b.example"}, DMARC: mailauth.DMARC{Result: mailauth.None}, IPRev: mailauth.IPRev{Result: mailauth.None}, Trust: "T1"}
+	e.DMARC.Disposition = w.disposition
 	return e.Verdict(), e
+}
+
+// TestWhoIsAsked: behind a trusted forwarder the client is another one, and who
+// has logged in there is no sender.
+func TestWhoIsAsked(t *testing.T) {
+	for _, c := range []struct {
+		ip, user string
+		asked    bool
+		hops     bool
+	}{
+		{"192.0.2.1", "", true, false},
+		{"192.0.2.1", "otto", false, false},
+		{"198.51.100.1", "", true, true},
+		{"198.51.100.1", "exchange", true, true},
+	} {
+		w := &witness{}
+		h := open(t, func(o *Options) { o.Auth = w })
+		env := envelope
+		env.RemoteIP, env.User = netip.MustParseAddr(c.ip), c.user
+		if _, err := h.Receive(t.Context(), env, strings.NewReader("From: a@b.example\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.asked) == 1 != c.asked || c.asked && (w.asked[0].Hops != nil) != c.hops || h.desk.last.User != c.user || h.desk.last.Verdict.User != c.user {
+			t.Errorf("%+v: asked %+v, verdict %+v", c, w.asked, h.desk.last.Verdict)
+		}
+	}
+}
+
+// TestDisownedMail: on port 25 the sender hears it, unless a forwarder brought
+// it; elsewhere the mail is the desk's to hold.
+func TestDisownedMail(t *testing.T) {
+	for _, c := range []struct {
+		source, ip, disposition string
+		refused                 bool
+	}{
+		{"smtp", "192.0.2.1", "reject", true},
+		{"smtp", "192.0.2.1", "quarantine", false},
+		{"smtp", "198.51.100.1", "reject", false},
+		{"lmtp", "192.0.2.1", "reject", false},
+		{"api", "192.0.2.1", "reject", false},
+	} {
+		h := open(t, func(o *Options) { o.Auth = &witness{disposition: c.disposition} })
+		env := envelope
+		env.Source, env.RemoteIP = c.source, netip.MustParseAddr(c.ip)
+		_, err := h.Receive(t.Context(), env, strings.NewReader("From: a@b.example\r\n\r\n"))
+		if (err != nil) != c.refused || c.refused && ticketing.KindOf(err) != ticketing.Refused || (h.desk.n == 0) != c.refused {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if n := h.chunks(t); c.refused && n != 0 {
+			t.Errorf("%+v: %d pieces stayed", c, n)
+		}
+	}
 }
 
 func TestEvidenceTravels(t *testing.T) {

@@ -13,8 +13,11 @@
 //
 // What it refuses, each with a Kind of package ticketing: mail over the size
 // limit and header sections over theirs (TooBig), more than MaxReceived hops
-// (Refused, wrapping ErrLoop), and a From that names several senders (Invalid,
-// wrapping ErrSender). Mail with a missing or unreadable From is taken: it
+// (Refused, wrapping ErrLoop), a From that names several senders (Invalid,
+// wrapping ErrSender), and, from a stranger on port 25, what the author's domain
+// asks to refuse (Refused, by the desk's Admit). Elsewhere such mail is taken
+// and held: to refuse what a relay of ours has accepted would make it a bounce
+// to whoever was forged. Mail with a missing or unreadable From is taken: it
 // claims nobody's identity, and broken mail must become a ticket.
 package intake
 
@@ -38,6 +41,10 @@ import (
 type Desk interface {
 	Route(ctx context.Context, recipient string) (ticketing.Route, error)
 	Receive(ctx context.Context, a ticketing.Arrival) (*ticketing.Receipt, error)
+	// Admit refuses what may be refused while the sender is still on the line.
+	Admit(a ticketing.Arrival) error
+	// Hops says whose trace fields may be believed; nil if the peer is a stranger.
+	Hops(a ticketing.Arrival) func(netip.Addr) bool
 }
 
 // Options are what an Intake needs from the world. Desk, Blobs and Now are
@@ -133,12 +140,14 @@ type Envelope struct {
 	NoFrom     bool     // the door knows no envelope sender: the From field stands in for it
 	Recipients []string // each accepted by Route
 	RemoteIP   netip.Addr
-	HELO       string   // as the client said it
-	ESMTP      bool     // it said EHLO
-	TLS        *TLS     // nil = plaintext
-	User       string   // authenticated agent
-	Senders    []string // if not empty, who From may name (Refused, wrapping ErrForeign)
-	Trace      string   // the door's id of this transfer, for Received and logs
+	HELO       string // as the client said it
+	ESMTP      bool   // it said EHLO
+	TLS        *TLS   // nil = plaintext
+	User       string // authenticated agent
+
+	Certificate string   // of the TLS client: hex SHA-256 of its public key; "" = none shown
+	Senders     []string // if not empty, who From may name (Refused, wrapping ErrForeign)
+	Trace       string   // the door's id of this transfer, for Received and logs
 }
 
 // TLS names what protected the transfer.
@@ -177,19 +186,14 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 	if env.NoFrom {
 		env.From = head.sender()
 	}
-	verdict, results := in.authenticate(ctx, env, sealed)
-	receipt, err := in.o.Desk.Receive(ctx, ticketing.Arrival{
-		Source:       env.Source,
-		EnvelopeFrom: env.From,
-		Recipients:   env.Recipients,
-		RemoteIP:     env.RemoteIP,
-		HELO:         env.HELO,
-		TLS:          env.TLS != nil,
-		User:         env.User,
-		Verdict:      verdict,
-		Raw:          sealed,
-		Header:       results + trace(in.o.Hostname, env, start),
-	})
+	arrival := in.arrive(ctx, env, sealed, start)
+	if env.Source == "smtp" {
+		if err := in.o.Desk.Admit(arrival); err != nil {
+			w.Discard()
+			return nil, err
+		}
+	}
+	receipt, err := in.o.Desk.Receive(ctx, arrival)
 	if err != nil {
 		w.Discard()
 		return nil, err
@@ -199,6 +203,26 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 		return nil, &ticketing.Error{Kind: ticketing.Internal, Text: "temporary problem", Err: errors.New("the desk returned no receipt")}
 	}
 	return receipt, nil
+}
+
+// arrive puts together what is known about a mail: what the door saw, and what
+// the checks of its sender found.
+func (in *Intake) arrive(ctx context.Context, env Envelope, sealed *blob.Sealed, start time.Time) ticketing.Arrival {
+	a := ticketing.Arrival{
+		Source:       env.Source,
+		EnvelopeFrom: env.From,
+		Recipients:   env.Recipients,
+		RemoteIP:     env.RemoteIP,
+		HELO:         env.HELO,
+		TLS:          env.TLS != nil,
+		User:         env.User,
+		Certificate:  env.Certificate,
+		Verdict:      ticketing.Verdict{Trust: "T0", User: env.User},
+		Raw:          sealed,
+	}
+	results := in.authenticate(ctx, &a)
+	a.Header = results + trace(in.o.Hostname, env, start)
+	return a
 }
 
 // store streams r into w while it inspects the header section.

@@ -6,12 +6,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ticketgate/gateway/mailauth"
 	"ticketgate/ticketing"
 )
 
 type metrics struct {
 	messages *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	auth     *prometheus.CounterVec
 }
 
 // The words of both labels; anything else counts as "other", so that a label
@@ -34,6 +36,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"source"}),
 	}
+	m.auth = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ticketgate_message_auth_results_total",
+		Help: "What the checks of senders found, by method; DKIM counts once per signature.",
+	}, []string{"method", "result"})
+	for _, method := range authMethods {
+		for _, r := range authResults {
+			m.auth.WithLabelValues(method, string(r))
+		}
+	}
 	for _, s := range sources {
 		for _, o := range outcomes {
 			m.messages.WithLabelValues(s, o)
@@ -43,7 +54,25 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(m.messages), reg.Register(m.duration))
+	return m, errors.Join(reg.Register(m.messages), reg.Register(m.duration), reg.Register(m.auth))
+}
+
+var (
+	authMethods = [...]string{"spf", "dkim", "dmarc", "iprev"}
+	authResults = [...]mailauth.Result{mailauth.None, mailauth.Pass, mailauth.Fail, mailauth.SoftFail, mailauth.Neutral, mailauth.Policy, mailauth.TempError, mailauth.PermError}
+)
+
+// judged counts what was found about a sender.
+func (m *metrics) judged(e *mailauth.Evidence) {
+	m.auth.WithLabelValues("spf", string(e.SPF.Result)).Inc()
+	for _, s := range e.DKIM {
+		m.auth.WithLabelValues("dkim", string(s.Result)).Inc()
+	}
+	if len(e.DKIM) == 0 {
+		m.auth.WithLabelValues("dkim", string(mailauth.None)).Inc()
+	}
+	m.auth.WithLabelValues("dmarc", string(e.DMARC.Result)).Inc()
+	m.auth.WithLabelValues("iprev", string(e.IPRev.Result)).Inc()
 }
 
 func (m *metrics) observe(source string, receipt *ticketing.Receipt, err error, took time.Duration) {

@@ -195,6 +195,10 @@ func (c *Checker) conclude(ctx context.Context, e *Evidence, w *treeWalk, r *rec
 	wg.Wait()
 	d := &e.DMARC
 	d.Result, d.Reason = Fail, "nothing that passes belongs to "+w.start
+	if e.SPF.Unasked {
+		// SPF might have passed: this is no failure of the author's.
+		d.Result, d.Reason = None, "no signature speaks for "+w.start+", and SPF could not be asked"
+	}
 	for i, id := range ids {
 		*id.aligned = belongs[i] == same
 		switch {

@@ -27,6 +27,7 @@ const (
 // Authentication-Results field. Reasons and notes are plain English.
 type Evidence struct {
 	Author  Author      `json:"author"`
+	Client  *Client     `json:"client,omitempty"` // who stood behind a trusted forwarder
 	SPF     SPF         `json:"spf"`
 	DKIM    []Signature `json:"dkim,omitempty"`
 	Ignored int         `json:"ignored_signatures,omitempty"` // beyond the limit, not looked at
@@ -51,6 +52,7 @@ type SPF struct {
 	Sender   string `json:"sender,omitempty"`   // the address that was judged
 	Domain   string `json:"domain,omitempty"`
 	Aligned  bool   `json:"aligned,omitempty"`
+	Unasked  bool   `json:"unasked,omitempty"` // nobody knows which client to judge
 	Reason   string `json:"reason,omitempty"`
 }
 
@@ -104,6 +106,9 @@ func (e *Evidence) Verdict() ticketing.Verdict {
 		IPRev:   ticketing.AuthResult{Result: string(e.IPRev.Result), Domain: e.IPRev.Name, Reason: e.IPRev.Reason},
 		Trust:   e.Trust,
 		Reasons: e.Reasons,
+	}
+	if e.Client != nil && e.Client.IP.IsValid() {
+		v.Client = e.Client.IP.String()
 	}
 	for _, s := range e.DKIM {
 		v.DKIM = append(v.DKIM, ticketing.AuthResult{Result: string(s.Result), Domain: s.Domain, Selector: s.Selector, Reason: s.Reason})
@@ -168,6 +173,11 @@ func (e *Evidence) Lines() []string {
 		add("author  %s", e.Author.Address)
 	} else {
 		add("author  unknown %s", note(e.Author.Problem))
+	}
+	if c := e.Client; c != nil && c.IP.IsValid() {
+		add("client  %s HELO %s, before %d trusted hops", c.IP, clean(c.HELO), c.Hops)
+	} else if c != nil {
+		add("client  unknown %s", note(c.Note))
 	}
 	add("spf     %-9s %s %s %s", e.SPF.Result, e.SPF.Identity, e.SPF.Sender, note(e.SPF.Reason))
 	for _, s := range e.DKIM {

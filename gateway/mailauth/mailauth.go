@@ -70,8 +70,12 @@ type Input struct {
 	RemoteIP     netip.Addr // the SMTP client; zero = it did not come by SMTP: no SPF, no iprev
 	HELO         string
 	EnvelopeFrom string // "" = null sender
-	Raw          io.ReaderAt
-	Size         int64
+	// Hops is set if the client is a trusted forwarder: then SPF and iprev are
+	// about the client that the forwarder's trace names, and none is known if it
+	// names none. Hops knows the addresses whose trace is believed in turn.
+	Hops func(netip.Addr) bool
+	Raw  io.ReaderAt
+	Size int64
 }
 
 // Evaluate checks a mail. It returns when all is known, ctx ends or the
@@ -83,6 +87,10 @@ func (c *Checker) Evaluate(ctx context.Context, in Input) (ticketing.Verdict, *E
 	in.RemoteIP = in.RemoteIP.Unmap().WithZone("")
 	m := readMail(io.NewSectionReader(in.Raw, 0, in.Size), c.o.MaxHeader)
 	e := &Evidence{Author: m.author()}
+	if in.Hops != nil {
+		e.Client = m.client(in.Hops)
+		in.RemoteIP, in.HELO = e.Client.IP, e.Client.HELO
+	}
 	var policy *treeWalk
 	var wg sync.WaitGroup
 	wg.Go(func() { e.SPF = c.spf(ctx, in) })

@@ -32,7 +32,7 @@ func (c *Checker) spf(ctx context.Context, in Input) (s SPF) {
 	s.Sender = local + "@" + s.Domain
 	switch {
 	case !in.RemoteIP.IsValid():
-		s.Result, s.Reason = None, "the mail did not come by SMTP"
+		s.Result, s.Reason, s.Unasked = None, "the client's address is not known", true
 		return s
 	case !fullName(s.Domain):
 		s.Result, s.Reason = None, "the sender has no full domain name"

@@ -18,10 +18,14 @@ import (
 type Account struct {
 	User      string   // the agent's id
 	Addresses []string // the only ones he sends from
+	Anyone    bool     // a mail server of ours: it may name any sender
 }
 
 // owns says whether the account may send from an address.
 func (a *Account) owns(addr string) bool {
+	if a.Anyone {
+		return true
+	}
 	for _, own := range a.Addresses {
 		if message.Fold(own) == message.Fold(addr) {
 			return true

@@ -63,6 +63,10 @@ var trouble = map[string]error{
 	"twoline":  &ticketing.Error{Kind: ticketing.Refused, Text: "one\r\n250 2.0.0 two"},
 }
 
+func (d *desk) Admit(ticketing.Arrival) error { return nil }
+
+func (d *desk) Hops(ticketing.Arrival) func(netip.Addr) bool { return nil }
+
 func (d *desk) Route(_ context.Context, rcpt string) (ticketing.Route, error) {
 	local, domain, _ := strings.Cut(rcpt, "@")
 	if strings.EqualFold(domain, "help.example") {

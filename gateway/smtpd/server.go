@@ -29,8 +29,11 @@ import (
 type Options struct {
 	Hostname string
 	Intake   *intake.Intake
-	TLS      *tls.Config   // nil = no STARTTLS; a copy is made
-	Auth     Authenticator // who may hand in mail; nil = no submission listeners
+	TLS      *tls.Config // nil = no STARTTLS; a copy is made
+	// ClientCerts asks clients for a certificate. Any will do, as what counts is
+	// that the client has its key; whom it belongs to is the desk's business.
+	ClientCerts bool
+	Auth        Authenticator // who may hand in mail; nil = no submission listeners
 	// Domains are ours. A recipient elsewhere is refused as relaying (550 5.7.1),
 	// an unknown one here as unknown (550 5.1.1). Empty makes no difference
 	// between the two; neither is ever accepted.
@@ -98,6 +101,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.TLS != nil {
 		o.TLS = o.TLS.Clone()
+		if o.ClientCerts {
+			o.TLS.ClientAuth = tls.RequestClientCert
+		}
 		// Outlook.com's senders fail on Go's TLS 1.3 session tickets.
 		o.TLS.SessionTicketsDisabled = true
 		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)

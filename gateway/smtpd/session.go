@@ -2,7 +2,9 @@ package smtpd
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -28,6 +30,8 @@ type session struct {
 	g    *guard
 	helo string
 	tls  *intake.TLS
+
+	certificate string // of the client, as intake.Envelope wants it
 
 	account  *Account // who has authenticated; nil = nobody
 	refusals int      // failed logins
@@ -60,6 +64,10 @@ func (s *Server) open(g *guard, c *smtp.Conn) (sess smtp.Session, err error) {
 	if conn, ok := c.Conn().(*tls.Conn); ok {
 		state := conn.ConnectionState()
 		p.tls = &intake.TLS{Version: tlsVersion(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite)}
+		if len(state.PeerCertificates) > 0 {
+			key := sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)
+			p.certificate = hex.EncodeToString(key[:])
+		}
 		g.secured(conn)
 		s.metrics.tlsSessions.WithLabelValues("in", p.tls.Version).Inc()
 	}
@@ -296,10 +304,15 @@ func (p *session) Data(r io.Reader) (err error) {
 		HELO:       p.helo,
 		ESMTP:      true,
 		TLS:        p.tls,
-		Trace:      trace,
+
+		Certificate: p.certificate,
+		Trace:       trace,
 	}
 	if p.account != nil {
-		env.User, env.Senders = p.account.User, p.account.Addresses
+		env.User = p.account.User
+		if !p.account.Anyone {
+			env.Senders = p.account.Addresses
+		}
 	}
 	receipt, err := p.s.intake.Receive(ctx, env, body)
 	if err != nil && chunked && p.g.kind.name == LMTP {

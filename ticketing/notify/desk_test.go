@@ -42,7 +42,7 @@ func newOffice(t *testing.T) *office {
 	var queues []ticketing.Queue
 	for _, q := range w.desk.queues {
 		q.CC = ticketing.CCPolicy{Allow: "all", Max: 48}
-		q.TrustedForwarders = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		q.TrustedForwarders = ticketing.ForwarderNetworks(netip.MustParsePrefix("192.0.2.0/24"))
 		queues = append(queues, *q)
 	}
 	var agents []ticketing.Agent
