@@ -24,18 +24,32 @@ func (d *Desk) Change(ctx context.Context, by Actor, ticket uint64, c Change) (*
 		if c.IfVersion != 0 && c.IfVersion != t.Version {
 			return nil, &Error{Kind: Conflict, Text: "the ticket has changed meanwhile"}
 		}
-		status := t.Status
-		fields, err := d.apply(t, c)
+		fields, err := w.change(t, c)
 		if err != nil || len(fields) == 0 {
 			return nil, err
 		}
-		if t.Status != status {
-			t.Status, status = status, t.Status
-			w.setStatus(t, status)
-		}
-		w.touch(t)
 		return changed{fields}, nil
 	})
+}
+
+// change sets fields of a ticket in hand, with what hangs on them, and returns
+// those that differ. After an error nothing is to be kept of t.
+func (w *work) change(t *ticketRow, c Change) (map[string]any, error) {
+	before := *t
+	fields, err := w.d.apply(t, c)
+	if err == nil {
+		err = w.setTimes(t, c, fields)
+	}
+	if err != nil || len(fields) == 0 {
+		*t = before // apply replaces what it sets, and changes no list in place
+		return nil, err
+	}
+	if status := t.Status; status != before.Status {
+		t.Status = before.Status
+		w.setStatus(t, status)
+	}
+	w.touch(t)
+	return fields, nil
 }
 
 // alter runs a change of one ticket. change returns what to note in the
@@ -53,6 +67,9 @@ func (d *Desk) alter(ctx context.Context, by Actor, ticket uint64, change func(*
 		}
 		if err := d.may(by, t); err != nil {
 			return err
+		}
+		if t.MergedInto != 0 {
+			return merged(t)
 		}
 		data, err := change(w, t)
 		if err != nil {
@@ -131,7 +148,7 @@ func (d *Desk) apply(t *ticketRow, c Change) (map[string]any, error) {
 
 // move puts a ticket into another queue and keeps the old one's addresses valid.
 func (d *Desk) move(t *ticketRow, to string) {
-	t.Queues = slices.DeleteFunc(t.Queues, func(q string) bool { return q == to })
+	t.Queues = slices.DeleteFunc(slices.Clone(t.Queues), func(q string) bool { return q == to })
 	if !slices.Contains(t.Queues, t.Queue) {
 		t.Queues = append(t.Queues, t.Queue)
 	}
@@ -166,19 +183,31 @@ func (d *Desk) AddCC(ctx context.Context, by Actor, ticket uint64, a message.Add
 	if err != nil {
 		return nil, err
 	}
-	folded := message.Fold(a.Addr)
-	return d.alter(ctx, by, ticket, func(w *work, t *ticketRow) (any, error) {
-		if q := d.queues[t.Queue]; q == nil || !q.CC.StaffAsCC {
-			if staff := d.writer(folded); staff != nil {
-				return w.followAs(t, staff)
-			}
+	return d.alter(ctx, by, ticket, func(w *work, t *ticketRow) (any, error) { return w.invite(by, t, a) })
+}
+
+// invite makes somebody a CC, who is told what was said so far, and staff a
+// follower. It returns what to note in the journal, nil if he was in already.
+func (w *work) invite(by Actor, t *ticketRow, a message.Address) (any, error) {
+	change, err := w.join(by, t, a)
+	if c, ok := change.(ccChange); err == nil && ok && len(c.Added) > 0 {
+		err = w.owe(t, by, a, "")
+	}
+	return change, err
+}
+
+// join is invite without a word to whom it concerns.
+func (w *work) join(by Actor, t *ticketRow, a message.Address) (any, error) {
+	if q := w.d.queues[t.Queue]; q == nil || !q.CC.StaffAsCC {
+		if staff := w.d.writer(message.Fold(a.Addr)); staff != nil {
+			return w.followAs(t, staff)
 		}
-		added, err := w.admit(t, a)
-		if err != nil || len(added) == 0 {
-			return nil, err
-		}
-		return ccChange{Added: added, Via: by.Kind}, w.owe(t, by, a, "")
-	})
+	}
+	added, err := w.admit(t, a)
+	if err != nil || len(added) == 0 {
+		return nil, err
+	}
+	return ccChange{Added: added, Via: by.Kind}, nil
 }
 
 // RemoveCC: see AddCC.

@@ -17,6 +17,15 @@ const maxCreate = 50
 // Create opens a ticket on behalf of an actor, with its first message. A public
 // message is mailed to requester and CCs; there is no acknowledgement.
 func (d *Desk) Create(ctx context.Context, by Actor, n NewTicket) (*Ticket, *Message, error) {
+	if n.LinkedTo != 0 {
+		other, err := d.linkable(ctx, by, n.LinkedTo)
+		if err != nil {
+			return nil, nil, failure(err)
+		}
+		n.LinkedTo, n.linkedRequester = other.Number, other.Requester
+	} else if n.CopyRequester {
+		return nil, nil, &Error{Kind: Invalid, Text: "there is no linked ticket to take the requester from"}
+	}
 	t, err := d.draftTicket(by, n)
 	if err != nil {
 		return nil, nil, failure(err)
@@ -26,7 +35,7 @@ func (d *Desk) Create(ctx context.Context, by Actor, n NewTicket) (*Ticket, *Mes
 		return nil, nil, failure(err)
 	}
 	for range maxCreate {
-		row, m, err := d.tryCreate(ctx, by, *t, p)
+		row, m, err := d.tryCreate(ctx, by, *t, p, n.LinkedTo)
 		if isMoved(err) {
 			continue
 		}
@@ -46,14 +55,21 @@ func (d *Desk) draftTicket(by Actor, n NewTicket) (*ticketRow, error) {
 		return nil, invalid("there is no such queue")
 	}
 	t := &ticketRow{Ticket: Ticket{Queue: q.Name, Status: "new", Priority: "normal"}}
-	if err := d.may(by, t); err != nil {
+	if err := d.permit(by, t, rightNote); err != nil {
 		return nil, err
 	}
-	requester, err := d.outsider(n.Requester)
-	if err != nil {
-		return nil, err
+	var requester message.Address
+	if n.CopyRequester {
+		t.Requester = n.linkedRequester
+		requester = message.Address{Name: t.Requester.Name, Addr: t.Requester.Address}
+	} else {
+		var err error
+		if requester, err = d.outsider(n.Requester); err != nil {
+			return nil, err
+		}
+		t.Requester = person(requester)
 	}
-	t.Requester = person(requester)
+	var err error
 	if t.Subject = ticketSubject(clip(n.Subject, maxSubject), q); strings.TrimSpace(n.Subject) == "" {
 		return nil, invalid("the ticket needs a subject")
 	}
@@ -106,7 +122,7 @@ func (d *Desk) outsider(a message.Address) (message.Address, error) {
 
 // tryCreate composes the first message under the number that the ticket will
 // probably get, and stores both if it does get it.
-func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting) (*ticketRow, *Message, error) {
+func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting, linkTo uint64) (*ticketRow, *Message, error) {
 	number, now, err := d.nextNumber(ctx)
 	if err != nil {
 		return nil, nil, failure(err)
@@ -128,6 +144,9 @@ func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting)
 			return errMoved
 		}
 		w.fill(row, &t)
+		if err := w.linkTo(by, row, linkTo); err != nil {
+			return err
+		}
 		m, err = w.firstMessage(by, row, p, c)
 		return err
 	})
@@ -135,6 +154,34 @@ func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting)
 		return nil, nil, errMoved
 	}
 	return row, m, err
+}
+
+// linkable returns the ticket that a new one is to be linked to.
+func (d *Desk) linkable(ctx context.Context, by Actor, number uint64) (*ticketRow, error) {
+	number, err := d.redirected(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	t, _, err := d.look(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	return t, d.may(by, t)
+}
+
+// linkTo ties a new ticket to an older one, as both show.
+func (w *work) linkTo(by Actor, t *ticketRow, number uint64) error {
+	if number == 0 {
+		return nil
+	}
+	other, err := w.follow(number)
+	if err != nil {
+		return err
+	}
+	if other == nil {
+		return unknownTicket()
+	}
+	return w.relate(by, other, t)
 }
 
 func (d *Desk) nextNumber(ctx context.Context) (number uint64, now time.Time, err error) {

@@ -181,6 +181,11 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 	}
 	w.linkPlaces(t, p)
 	w.moveOn(t, role, in, m)
+	if customerRole(role) && !in.automatic() {
+		if err := w.wake(t, in.actor(m), false); err != nil {
+			return err
+		}
+	}
 	if in.folded != "" && !in.ownFrom && m.Kind != "bounce" && !in.complaint() {
 		if _, err := w.contact(in.author, true); err != nil {
 			return err

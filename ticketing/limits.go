@@ -43,6 +43,9 @@ const (
 	maxRedirects        = 16    // merged tickets on the way
 	maxFlags            = 20
 	maxQueues           = 50
+	maxMerged           = 100 // tickets merged into one
+	maxTasks            = 200 // of one ticket
+	maxTimes            = 500 // time entries of one ticket
 )
 
 // FlagRecipientsCut says that a message's To and Cc are longer than shown.

@@ -9,7 +9,7 @@ const NoticeLane = "notice"
 // concern. It is written in the ticket's transaction and told by notify.
 type Notice struct {
 	ID       string      `json:"id"`
-	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed held_digest backlog
+	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed reminder task_assigned commands_failed held_digest backlog
 	Ticket   uint64      `json:"ticket"`
 	Queue    string      `json:"queue"`
 	Message  string      `json:"message"`

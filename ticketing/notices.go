@@ -16,6 +16,9 @@ const (
 	eventInternal   = "internal_message"
 	eventThirdParty = "third_party"
 	eventFailed     = "delivery_failed"
+	eventReminder   = "reminder"        // a snooze ended, or something is due
+	eventTask       = "task_assigned"   // to the agent who has it now
+	eventCommands   = "commands_failed" // to the agent whose mail held them
 )
 
 // LoopHeader is the header field of our mail that carries a loop mark

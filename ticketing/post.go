@@ -128,7 +128,7 @@ func (d *Desk) tryPost(ctx context.Context, by Actor, ticket uint64, p *posting)
 	if err != nil {
 		return nil, failure(err)
 	}
-	if err := d.may(by, t); err != nil {
+	if err := d.mayPost(by, t, p); err != nil {
 		return nil, err
 	}
 	c, err := d.compose(ctx, by, t, p, t.Mails+1, now)
@@ -160,6 +160,23 @@ func (d *Desk) tryPost(ctx context.Context, by Actor, ticket uint64, p *posting)
 		return nil, errMoved
 	}
 	return out, err
+}
+
+func (d *Desk) mayPost(by Actor, t *ticketRow, p *posting) error {
+	want := rightAnswer
+	if p.Visibility == "internal" {
+		want = rightNote
+	}
+	if err := d.permit(by, t, want); err != nil {
+		return err
+	}
+	if t.MergedInto != 0 {
+		return merged(t)
+	}
+	if p.Status != "" {
+		return d.permit(by, t, rightChange)
+	}
+	return nil
 }
 
 func (d *Desk) look(ctx context.Context, ticket uint64) (t *ticketRow, now time.Time, err error) {
@@ -297,24 +314,4 @@ func (d *Desk) author(by Actor) Author {
 		return Author{Address: a.Addresses[0], Name: a.DisplayName, Role: role, Agent: a.Name}
 	}
 	return Author{Address: clip(by.Address, maxAddress), Name: clip(by.Name, maxName), Role: "system"}
-}
-
-// may reports whether an actor may act on a ticket: agents on those of their
-// queues and on those assigned to them, integrations and the system on all.
-// What a token is good for is for the door to know.
-func (d *Desk) may(by Actor, t *ticketRow) error {
-	switch by.Kind {
-	case "system", "token":
-		if by.Agent == "" {
-			return nil
-		}
-	case "agent":
-	default:
-		return &Error{Kind: Denied, Text: "this is for agents"}
-	}
-	q := d.queues[t.Queue]
-	if d.agents[by.Agent] != nil && (t.Assignee == by.Agent || q != nil && q.serves[by.Agent]) {
-		return nil
-	}
-	return &Error{Kind: Denied, Text: "the ticket is in a queue you do not serve"}
 }

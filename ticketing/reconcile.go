@@ -195,6 +195,16 @@ func (rc *reconciler) allTickets(ctx context.Context) error {
 }
 
 func (rc *reconciler) message(ctx context.Context, r store.Reader, m *Message) error {
+	if m.SplitFrom != "" {
+		from, err := rc.d.messageByID(r, m.SplitFrom)
+		if err != nil {
+			return err
+		}
+		if from == nil || from.Raw != m.Raw || from.SplitInto != m.Ticket {
+			rc.problem("message %s is no copy of message %s", m.ID, m.SplitFrom)
+		}
+		return nil
+	}
 	if m.Receipt == "" {
 		if m.Direction == "in" {
 			rc.problem("message %s came in without a receipt", m.ID)

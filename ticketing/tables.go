@@ -92,6 +92,8 @@ type tables struct {
 	floods     *store.Table[floodRow]
 	optOuts    *store.Table[OptOut]
 	secrets    *store.Table[secretRow]
+	tasks      *store.Table[Task]
+	times      *store.Table[TimeEntry]
 }
 
 // Names of indexes.
@@ -152,6 +154,8 @@ func newTables() tables {
 		optOuts: optOutTable(),
 		secrets: store.NewTable("secret", store.PrefixSecret, []string{"sort", "epoch"},
 			func(s *secretRow) store.Key { return store.Key{}.Str(s.Sort).Uint(uint64(s.Epoch)) }),
+		tasks: taskTable(),
+		times: timeTable(),
 	}
 }
 

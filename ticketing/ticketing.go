@@ -47,7 +47,7 @@ type Agent struct {
 
 // Actor is on whose behalf a command runs.
 type Actor struct {
-	Kind    string `json:"kind"`            // agent, contact, token, system
+	Kind    string `json:"kind"`            // agent, contact, token, system, timer
 	Agent   string `json:"agent,omitempty"` // agent's name, if he is one
 	Address string `json:"address,omitempty"`
 	Name    string `json:"name,omitempty"`
@@ -87,13 +87,16 @@ type Ticket struct {
 	Followers    []Follower `json:"followers,omitempty"`
 	Links        []Link     `json:"links,omitempty"`
 	MergedInto   uint64     `json:"merged_into,omitempty"`
+	MergedFrom   []uint64   `json:"merged_from,omitempty"` // tickets whose numbers lead here
 	Flags        []string   `json:"flags,omitempty"`
 	MessageCount int        `json:"message_count"`
 	CreatedAt    time.Time  `json:"created_at"`
 	UpdatedAt    time.Time  `json:"updated_at"`
 	SolvedAt     time.Time  `json:"solved_at,omitzero"`
 	SnoozedUntil time.Time  `json:"snoozed_until,omitzero"`
-	Version      uint64     `json:"version"` // grows with every change: the ETag
+	DueAt        time.Time  `json:"due_at,omitzero"`
+	Minutes      int        `json:"minutes,omitempty"` // sum of its time entries
+	Version      uint64     `json:"version"`           // grows with every change: the ETag
 }
 
 // Author of a message.
@@ -160,6 +163,8 @@ type Message struct {
 	Bounce     *message.Bounce   `json:"bounce,omitempty"`
 	MatchedBy  string            `json:"matched_by,omitempty"` // token in_reply_to references sibling_reference body_token subject bounce none
 	Flags      []string          `json:"flags,omitempty"`
+	SplitFrom  string            `json:"split_from,omitempty"` // the message this one is a copy of
+	SplitInto  uint64            `json:"split_into,omitempty"` // the ticket that a copy of this message opened
 	Raw        blob.Ref          `json:"raw"`
 	Receipt    string            `json:"receipt,omitempty"` // of the mail it came in; "" if it was posted
 	Mail       uint32            `json:"mail,omitempty"`    // number of the mail of ours that tells it, 0 = none does
@@ -268,6 +273,11 @@ type NewTicket struct {
 	Tags      []string
 	Assignee  string
 	Message   NewMessage
+
+	LinkedTo      uint64 // a ticket to link it to, 0 = none
+	CopyRequester bool   // its requester is that ticket's; Requester is not looked at
+
+	linkedRequester Person
 }
 
 // Change is a partial change of a ticket; nil leaves a field alone.
@@ -275,7 +285,9 @@ type Change struct {
 	Status, Priority, Category, Assignee, Subject *string
 	Queue                                         *string // moves the ticket; mail to its old addresses still finds it
 	Tags                                          *[]string
-	IfVersion                                     uint64 // 0 = any
+	SnoozedUntil                                  *time.Time // the zero time ends a snooze
+	DueAt                                         *time.Time // the zero time removes it
+	IfVersion                                     uint64     // 0 = any
 }
 
 // Filter selects tickets; empty fields match all.

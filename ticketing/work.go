@@ -216,7 +216,7 @@ func (a Actor) label() string {
 	switch {
 	case a.Agent != "":
 		return "agent:" + a.Agent
-	case a.Kind == "token":
+	case a.Kind == "token" && a.Name != "":
 		return "token:" + a.Name
 	case a.Address != "":
 		return a.Kind + ":" + clip(a.Address, maxAddress)
@@ -235,6 +235,15 @@ func (w *work) finish() error {
 	}
 	slices.SortStableFunc(w.jobs, func(a, b agenda.Job) int { return strings.Compare(a.Lane, b.Lane) })
 	for _, j := range w.jobs {
+		if j.Lane == TimerLane {
+			// A timer that is set already moves.
+			if moved, err := w.d.agenda.Reschedule(w.tx, j.Lane, j.Key, j.Due); err != nil || moved {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if err := w.d.agenda.Put(w.tx, j); err != nil {
 			return err
 		}

@@ -8,7 +8,8 @@ import (
 )
 
 // events are the notices this package tells; others are counted as "other".
-var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "backlog", "other"}
+var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "backlog",
+	"reminder", "task_assigned", "commands_failed", "other"}
 
 func eventLabel(event string) string {
 	if slices.Contains(events, event) {
@@ -129,6 +130,9 @@ func (a *affair) takesPart(l *letter) bool {
 // mail that only claims to be his.
 func (a *affair) caused(l *letter) bool {
 	by := a.notice.Actor
+	if a.notice.Event == "commands_failed" {
+		return false // this answers him
+	}
 	if l.staff() && by.Agent != "" && by.Agent == l.agent {
 		return true
 	}
@@ -146,7 +150,12 @@ func (a *affair) caused(l *letter) bool {
 //	internal_message  told      told      told if a customer wrote
 //	third_party       told      told      told
 //	delivery_failed   told      told      told; so is the message's author
+//	reminder          told      told      told
+//	task_assigned, commands_failed: whom it is for, and nobody else
 func (a *affair) concerns(l *letter) bool {
+	if personal(a.notice.Event) {
+		return true
+	}
 	if a.follows(l.agent) {
 		return true
 	}
@@ -162,13 +171,17 @@ func (a *affair) concerns(l *letter) bool {
 		return true
 	case "public_message", "internal_message":
 		return !assigned && a.notice.Actor.Agent == ""
-	case "third_party":
+	case "third_party", "reminder":
 		return !assigned
 	case "delivery_failed":
 		return !assigned || a.msg != nil && a.msg.Author.Agent == l.agent
 	}
 	return false
 }
+
+// personal reports whether an event concerns one agent only, whoever else the
+// ticket concerns.
+func personal(event string) bool { return event == "task_assigned" || event == "commands_failed" }
 
 func (a *affair) follows(agent string) bool {
 	return slices.ContainsFunc(a.ticket.Followers, func(f ticketing.Follower) bool { return f.Agent == agent })

@@ -145,7 +145,7 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	if a.msg, err = n.o.Desk.Message(ctx, notice.Message); err != nil {
 		return nil, err
 	}
-	if notice.Event == "delivery_failed" {
+	if detailed(notice.Event) {
 		return a, nil // it names the message and does not repeat it
 	}
 	if a.mail, err = n.parse(ctx, a.msg); err != nil {

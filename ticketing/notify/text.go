@@ -111,7 +111,7 @@ func markerHTML(marker string) string {
 // staffParagraphs tell staff what happened and what was written.
 func staffParagraphs(a *affair, l letter, left int) []string {
 	out := []string{headline(a)}
-	if a.notice.Event == "delivery_failed" {
+	if detailed(a.notice.Event) {
 		if detail := strings.TrimSpace(clip(a.notice.Detail, maxQuote)); detail != "" {
 			out = append(out, detail)
 		}
@@ -135,9 +135,21 @@ func staffFooter(a *affair, l letter) string {
 	return fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.\n%s", t.Number, t.Status, t.Priority, assignee, a.whatReplyDoes(l))
 }
 
+// detailed reports whether a mail about an event says Notice.Detail instead of
+// a message.
+func detailed(event string) bool {
+	return event == "delivery_failed" || event == "reminder" || personal(event)
+}
+
 func headline(a *affair) string {
 	number := a.ticket.Number
 	switch {
+	case a.notice.Event == "reminder":
+		return fmt.Sprintf("A reminder about ticket #%d, %s:", number, strings.Join(strings.Fields(a.ticket.Subject), " "))
+	case a.notice.Event == "task_assigned":
+		return fmt.Sprintf("You have a task under ticket #%d, %s:", number, strings.Join(strings.Fields(a.ticket.Subject), " "))
+	case a.notice.Event == "commands_failed":
+		return fmt.Sprintf("Your mail is on ticket #%d. These lines of it could not be carried out; nobody outside has seen them:", number)
 	case a.notice.Event == "delivery_failed":
 		return fmt.Sprintf("A mail about ticket #%d could not be delivered.", number)
 	case a.notice.Event == "third_party":

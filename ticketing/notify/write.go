@@ -105,7 +105,7 @@ func (n *Notifier) newID(ctx context.Context) (id string, err error) {
 // delivery is the message's. That of an acknowledgement is not, and the fate of
 // the news that a mail failed is nobody's news: it could only fail again.
 func tellsMessage(a *affair, l letter) bool {
-	return a.msg != nil && !l.ack && a.notice.Event != "delivery_failed"
+	return a.msg != nil && !l.ack && !detailed(a.notice.Event)
 }
 
 func parcelClass(a *affair, l letter) string {

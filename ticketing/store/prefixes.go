@@ -40,10 +40,17 @@ const (
 	PrefixOptOut      Prefix = 0x2f // who wants no mail that nobody wrote to him
 )
 
+// Ticketing, continued.
+const (
+	PrefixTask      Prefix = 0x50
+	PrefixTimeEntry Prefix = 0x51
+)
+
 // Doors.
 const (
 	PrefixAppPassword Prefix = 0x30 // what agents' mail programs log in with
 	PrefixCertificate Prefix = 0x31 // ACME: account, certificates, challenges
+	PrefixReplay      Prefix = 0x32 // answers to requests with an idempotency key
 )
 
 // Delivery.
