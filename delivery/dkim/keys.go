@@ -6,6 +6,14 @@
 // only the first signature they meet. A domain whose keys are missing or cannot
 // be read is an error, never a mail that leaves unsigned. Private keys are in
 // the store and in memory and in nothing this package prints.
+//
+// # The life of a key
+//
+// The first pair of a domain signs from the start ([Keys.Ensure]). A later one
+// is made beside it ([Keys.Prepare]), published by people, looked for in DNS
+// ([Keys.Check]) and only then put in the place of the old one
+// ([Keys.Activate]), whose record has to stay until no mail signed with it can
+// still be on its way ([Keys.Retire]). A selector is used once, ever.
 package dkim
 
 import (
@@ -38,6 +46,16 @@ type Options struct {
 	Random io.Reader
 	// Now gives keys their age and signatures their t=.
 	Now func() time.Time
+
+	// LookupTXT asks DNS for what is published, as *net.Resolver does. Check
+	// and Activate need it.
+	LookupTXT func(ctx context.Context, name string) ([]string, error)
+	// Used counts the mails that wait with a signature of a selector. Retire
+	// needs it.
+	Used func(ctx context.Context, domain, selector string) (int, error)
+	// Grace is how long a replaced key's record has to stay published: mail
+	// waits at other servers and is read later. 0 = seven days.
+	Grace time.Duration
 }
 
 // Keys makes, keeps and uses signing keys. Its methods may be called from any
@@ -46,15 +64,25 @@ type Keys struct {
 	db     store.DB
 	random io.Reader
 	now    func() time.Time
+	lookup func(ctx context.Context, name string) ([]string, error)
+	used   func(ctx context.Context, domain, selector string) (int, error)
+	grace  time.Duration
 	table  *store.Table[row]
 
-	mu    sync.Mutex
-	pairs map[string]*pair // by domain: parsed, since reading an RSA key costs more than a lookup
+	mu      sync.Mutex
+	changes int              // of which keys sign: what was read before one is not remembered after it
+	pairs   map[string]*pair // by domain: parsed, since reading an RSA key costs more than a lookup
 }
 
 // New returns the keys kept in o.DB.
 func New(o Options) *Keys {
-	return &Keys{db: o.DB, random: o.Random, now: o.Now, table: newTable(), pairs: map[string]*pair{}}
+	if o.Grace <= 0 {
+		o.Grace = 7 * 24 * time.Hour
+	}
+	return &Keys{
+		db: o.DB, random: o.Random, now: o.Now, lookup: o.LookupTXT, used: o.Used, grace: o.Grace,
+		table: newTable(), pairs: map[string]*pair{},
+	}
 }
 
 // algorithm is a kind of key, as it is called in k= of its record.
@@ -71,6 +99,9 @@ const (
 	selectorEd25519 = "tg1e"
 )
 
+// maxSelector is the length of the longest selector there will ever be.
+const maxSelector = len("tg99999r")
+
 const rsaBits = 2048 // 4096 does not fit the UDP answers of many name servers
 
 // row is a stored key.
@@ -78,8 +109,22 @@ type row struct {
 	Domain    string    `json:"domain"`
 	Selector  string    `json:"selector"`
 	Algorithm algorithm `json:"algorithm"`
-	Private   []byte    `json:"private"` // PKCS #8
+	Private   []byte    `json:"private"` // PKCS #8; wiped when retired
+	Public    []byte    `json:"public,omitempty"`
 	Created   time.Time `json:"created"`
+	Phase     Phase     `json:"phase,omitempty"` // "" = active
+	Seen      time.Time `json:"seen,omitzero"`   // when its record was last found as it should be
+	Activated time.Time `json:"activated,omitzero"`
+	Replaced  time.Time `json:"replaced,omitzero"`
+	Retired   time.Time `json:"retired,omitzero"`
+}
+
+// phase is where a key stands. Keys of the first pair say nothing about it.
+func (r *row) phase() Phase {
+	if r.Phase == "" {
+		return Active
+	}
+	return r.Phase
 }
 
 // String hides the key.
@@ -119,15 +164,19 @@ func (k *Keys) Ensure(ctx context.Context, domain string) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
+	// A pair that has replaced the first one needs no first one.
+	if infos, err := k.List(ctx, domain); err == nil && signing(infos) {
+		return nil
+	}
 	// Made outside the transaction, which may run twice and should be short.
 	var fresh []*row
 	for _, selector := range []string{selectorEd25519, selectorRSA} { // in the order of their keys
 		if alg, ok := missing[selector]; ok {
-			private, err := generate(alg, k.random)
+			r, err := k.fresh(domain, selector, alg)
 			if err != nil {
-				return fmt.Errorf("dkim: make %s key: %w", alg, err)
+				return err
 			}
-			fresh = append(fresh, &row{Domain: domain, Selector: selector, Algorithm: alg, Private: private, Created: k.now().UTC()})
+			fresh = append(fresh, r)
 		}
 	}
 	return k.db.Update(ctx, func(tx store.Tx) error {
@@ -177,14 +226,14 @@ type signingKey struct {
 	signer    crypto.Signer
 }
 
-// pair returns the domain's newest key of each algorithm.
+// pair returns the domain's newest active key of each algorithm.
 func (k *Keys) pair(ctx context.Context, domain string) (*pair, error) {
 	domain, err := normal(domain)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
 	}
 	k.mu.Lock()
-	p := k.pairs[domain]
+	p, changes := k.pairs[domain], k.changes
 	k.mu.Unlock()
 	if p != nil {
 		return p, nil
@@ -196,7 +245,7 @@ func (k *Keys) pair(ctx context.Context, domain string) (*pair, error) {
 			if err != nil {
 				return err
 			}
-			if old := newest[v.Algorithm]; old == nil || v.Created.After(old.Created) {
+			if old := newest[v.Algorithm]; v.phase() == Active && (old == nil || v.Created.After(old.Created)) {
 				newest[v.Algorithm] = v
 			}
 		}
@@ -219,8 +268,18 @@ func (k *Keys) pair(ctx context.Context, domain string) (*pair, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.pairs[domain] = p
+	if k.changes == changes {
+		k.pairs[domain] = p
+	}
 	return p, nil
+}
+
+// changed forgets which keys of a domain sign.
+func (k *Keys) changed(domain string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	delete(k.pairs, domain)
 }
 
 func (r *row) parse() (signingKey, error) {
@@ -247,7 +306,7 @@ var domainProfile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDo
 // normal returns a domain as it stands in d= and in DNS.
 func normal(domain string) (string, error) {
 	ascii, err := domainProfile.ToASCII(strings.TrimSuffix(domain, "."))
-	if err != nil || ascii == "" || len(ascii) > 253-len(selectorRSA+"._domainkey.") {
+	if err != nil || ascii == "" || len(ascii) > 253-maxSelector-len("._domainkey.") {
 		return "", fmt.Errorf("dkim: %q is not a domain", domain)
 	}
 	return strings.ToLower(ascii), nil

@@ -21,27 +21,35 @@ type Record struct {
 func (r Record) String() string { return r.Name + ". IN " + r.Type + " " + r.Value }
 
 // Records returns what a domain must publish for its signatures to verify, in
-// the order of the signatures. ErrNoKey before Ensure.
+// the order of the signatures: those of the keys that sign, of those that are
+// to sign next, and of those whose signatures may still be on their way.
+// ErrNoKey before Ensure.
 func (k *Keys) Records(ctx context.Context, domain string) ([]Record, error) {
 	p, err := k.pair(ctx, domain)
 	if err != nil {
 		return nil, err
 	}
+	infos, err := k.List(ctx, p.domain)
+	if err != nil {
+		return nil, err
+	}
 	var records []Record
-	for _, key := range p.keys {
-		public, err := key.public()
-		if err != nil {
-			return nil, fmt.Errorf("dkim: public key of %s: %w", key.selector, err)
+	for _, i := range infos {
+		if i.Phase == Retired {
+			continue
 		}
-		text := fmt.Sprintf("v=DKIM1; k=%s; p=%s", key.algorithm, base64.StdEncoding.EncodeToString(public))
-		records = append(records, Record{
-			Name:  key.selector + "._domainkey." + p.domain,
-			Type:  "TXT",
-			Value: zoneStrings(text),
-			Text:  text,
-		})
+		if i.Record == nil {
+			return nil, fmt.Errorf("%w: %s._domainkey.%s cannot be read", ErrNoKey, i.Selector, p.domain)
+		}
+		records = append(records, *i.Record)
 	}
 	return records, nil
+}
+
+// record is what a public key looks like in DNS.
+func record(domain, selector string, alg algorithm, public []byte) Record {
+	text := fmt.Sprintf("v=DKIM1; k=%s; p=%s", alg, base64.StdEncoding.EncodeToString(public))
+	return Record{Name: selector + "._domainkey." + domain, Type: "TXT", Value: zoneStrings(text), Text: text}
 }
 
 // public returns what p= holds: a SubjectPublicKeyInfo for RSA (RFC 6376
