@@ -18,8 +18,16 @@ type Filter struct {
 	To     string // an address, or "@domain" for all of a domain
 	Ticket uint64
 	Class  string
-	Limit  int    // 1 to 1000; 0 = 100
-	Cursor string // the next of an earlier page
+	Queue  string
+	Held   string        // one of HoldKinds: held by this
+	Older  time.Duration // due for the first time at least this long ago
+	Limit  int           // 1 to 1000; 0 = 100
+	Cursor string        // the next of an earlier page
+}
+
+// Empty reports whether the filter selects everything.
+func (f *Filter) Empty() bool {
+	return f.State == "" && f.To == "" && f.Ticket == 0 && f.Class == "" && f.Queue == "" && f.Held == "" && f.Older <= 0
 }
 
 // ErrCursor says that a cursor is not one of List's.
@@ -42,14 +50,13 @@ func (q *Queue) List(ctx context.Context, f Filter) (page []*Parcel, next string
 		if err != nil {
 			return err
 		}
-		pauses := map[string]string{}
+		x := q.explainer(ctx, r)
 		for _, p := range rows {
-			if _, known := pauses[p.Lane]; !known {
-				if pauses[p.Lane], err = q.pause(r, p.Lane); err != nil {
-					return err
-				}
+			v, err := x.view(p)
+			if err != nil {
+				return err
 			}
-			page = append(page, p.view(r.Now(), pauses[p.Lane]))
+			page = append(page, v)
 		}
 		if after != nil {
 			next = base64.RawURLEncoding.EncodeToString(after)
@@ -82,14 +89,18 @@ func (f *Filter) query() (store.Query, int, error) {
 }
 
 func (f *Filter) matches(p *row, now time.Time) bool {
-	if f.Class != "" && f.Class != p.Class || f.State != "" && f.State != p.state(now) {
+	if f.Class != "" && f.Class != p.Class || f.State != "" && f.State != p.state(now) ||
+		f.Queue != "" && f.Queue != p.Queue || f.Older > 0 && p.age(now) < f.Older || f.Ticket != 0 && f.Ticket != p.Ticket {
+		return false
+	}
+	if f.Held != "" && (p.Held == nil || f.Held != p.Held.kind()) {
 		return false
 	}
 	switch {
 	case f.To == "":
 		return true
 	case strings.HasPrefix(f.To, "@"):
-		return p.Lane == lanePrefix+destination(f.To)
+		return destination(p.To) == destination("x"+f.To)
 	}
 	return strings.EqualFold(f.To, p.To)
 }
@@ -117,18 +128,6 @@ func (q *Queue) scan(r store.Reader, query store.Query, match func(*row) bool, l
 	return rows, query.After, nil
 }
 
-// pause describes a lane's pause, "" if it has none.
-func (q *Queue) pause(r store.Reader, lane string) (string, error) {
-	l, err := q.o.Agenda.Lane(r, lane)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", nil
-	}
-	if err != nil || l.NotBefore.IsZero() {
-		return "", err
-	}
-	return fmt.Sprintf("the destination is paused until %s: %s", l.NotBefore.UTC().Format(time.RFC3339), l.Reason), nil
-}
-
 // Get returns one parcel, or store.ErrNotFound.
 func (q *Queue) Get(ctx context.Context, id string) (*Parcel, error) {
 	var v *Parcel
@@ -137,8 +136,7 @@ func (q *Queue) Get(ctx context.Context, id string) (*Parcel, error) {
 		if err != nil {
 			return err
 		}
-		pause, err := q.pause(r, p.Lane)
-		v = p.view(r.Now(), pause)
+		v, err = q.explainer(ctx, r).view(p)
 		return err
 	})
 	if err != nil {
@@ -151,7 +149,15 @@ func (q *Queue) Get(ctx context.Context, id string) (*Parcel, error) {
 // is under way, ErrState if it is held already, store.ErrNotFound if there is
 // none; the same for the commands below.
 func (q *Queue) Hold(ctx context.Context, id, by, reason string) error {
-	return q.change(ctx, "hold", id, func(tx store.Tx, p *row) (string, error) {
+	return q.change(ctx, "hold", id, q.hold(by, reason))
+}
+
+// step is a command on one parcel: it changes the parcel and the agenda and
+// returns the state to report.
+type step = func(store.Tx, *row) (state string, err error)
+
+func (q *Queue) hold(by, reason string) step {
+	return func(tx store.Tx, p *row) (string, error) {
 		if p.Held != nil {
 			return "", ErrState
 		}
@@ -160,35 +166,47 @@ func (q *Queue) Hold(ctx context.Context, id, by, reason string) error {
 		}
 		p.Held = &Held{By: by, Reason: reason, At: tx.Now()}
 		return "held", nil
-	})
+	}
 }
 
 // Release lets a held parcel go. It is due when it was before, at the earliest
 // now.
 func (q *Queue) Release(ctx context.Context, id string) error {
-	return q.change(ctx, "release", id, func(tx store.Tx, p *row) (string, error) {
+	return q.change(ctx, "release", id, q.letThrough(ctx))
+}
+
+func (q *Queue) letThrough(ctx context.Context) step {
+	return func(tx store.Tx, p *row) (string, error) {
 		if p.Held == nil {
 			return "", ErrState
 		}
-		p.Held = nil
+		p.clear(q.measureOf(ctx, p.Held.Ref))
 		return p.waiting(), q.o.Agenda.Put(tx, agenda.Job{Lane: p.Lane, Key: p.ID, Due: p.Due})
-	})
+	}
 }
 
 // Retry makes a waiting parcel due now. ErrState if it is held.
 func (q *Queue) Retry(ctx context.Context, id string) error {
-	return q.change(ctx, "retry", id, func(tx store.Tx, p *row) (string, error) {
+	return q.change(ctx, "retry", id, q.hurry())
+}
+
+func (q *Queue) hurry() step {
+	return func(tx store.Tx, p *row) (string, error) {
 		if p.Held != nil {
 			return "", ErrState
 		}
 		p.Due = tx.Now()
 		return p.waiting(), q.unclaimed(q.o.Agenda.Reschedule(tx, p.Lane, p.ID, p.Due))
-	})
+	}
 }
 
 // Drop takes a parcel out of the queue for good and reports it as cancelled.
 func (q *Queue) Drop(ctx context.Context, id, by, reason string) error {
-	return q.change(ctx, "drop", id, func(tx store.Tx, p *row) (string, error) {
+	return q.change(ctx, "drop", id, q.drop(by, reason))
+}
+
+func (q *Queue) drop(by, reason string) step {
+	return func(tx store.Tx, p *row) (string, error) {
 		if p.Held == nil {
 			if err := q.unclaimed(q.o.Agenda.Remove(tx, p.Lane, p.ID)); err != nil {
 				return "", err
@@ -198,7 +216,7 @@ func (q *Queue) Drop(ctx context.Context, id, by, reason string) error {
 		class := p.Class
 		tx.OnCommit(func() { q.met.attempts.WithLabelValues(class, otherProvider, "cancelled").Inc() })
 		return "cancelled", nil
-	})
+	}
 }
 
 // maxWords bounds a reason kept with a parcel.
@@ -208,47 +226,49 @@ const maxWords = 500
 // removes it, if its new state is cancelled) and reports the new state. fn
 // makes the change in the agenda, whose lane lock then keeps workers off.
 func (q *Queue) change(ctx context.Context, what, id string, fn func(store.Tx, *row) (state string, err error)) error {
-	err := q.o.DB.Update(ctx, func(tx store.Tx) error {
-		key := parcelKey(id)
-		if err := q.parcels.Lock(tx, key); err != nil {
-			return err
-		}
-		p, err := q.parcels.Get(tx, key)
-		if err != nil {
-			return err
-		}
-		if p.Phase != "" {
-			return ErrInFlight
-		}
-		state, err := fn(tx, p)
-		if err != nil {
-			return err
-		}
-		if p.Held != nil {
-			p.Held.Reason, p.Held.By = clip(p.Held.Reason), clip(p.Held.By)
-		}
-		if p.Last != nil {
-			p.Last.Text = clip(p.Last.Text)
-		}
-		r := p.report(state, tx.Now())
-		if state == "held" {
-			r.Text = "held by " + p.Held.By + ": " + p.Held.Reason
-		}
-		if state == "deferred" || state == "queued" {
-			r.Next = p.Due
-		}
-		if err := q.o.Ledger.Settled(tx, r); err != nil {
-			return err
-		}
-		if state == "cancelled" {
-			return q.parcels.Delete(tx, key)
-		}
-		return q.parcels.Put(tx, p)
-	})
+	err := q.o.DB.Update(ctx, func(tx store.Tx) error { return q.changeIn(tx, id, fn) })
 	if err != nil {
 		return fmt.Errorf("delivery: %s %q: %w", what, id, err)
 	}
 	return nil
+}
+
+func (q *Queue) changeIn(tx store.Tx, id string, fn func(store.Tx, *row) (state string, err error)) error {
+	key := parcelKey(id)
+	if err := q.parcels.Lock(tx, key); err != nil {
+		return err
+	}
+	p, err := q.parcels.Get(tx, key)
+	if err != nil {
+		return err
+	}
+	if p.Phase != "" {
+		return ErrInFlight
+	}
+	state, err := fn(tx, p)
+	if err != nil {
+		return err
+	}
+	if p.Held != nil {
+		p.Held.Reason, p.Held.By = clip(p.Held.Reason), clip(p.Held.By)
+	}
+	if p.Last != nil {
+		p.Last.Text = clip(p.Last.Text)
+	}
+	r := p.report(state, tx.Now())
+	if state == "held" {
+		r.Text = "held by " + p.Held.By + ": " + p.Held.Reason
+	}
+	if state == "deferred" || state == "queued" {
+		r.Next = p.Due
+	}
+	if err := q.o.Ledger.Settled(tx, r); err != nil {
+		return err
+	}
+	if state == "cancelled" {
+		return q.parcels.Delete(tx, key)
+	}
+	return q.parcels.Put(tx, p)
 }
 
 // waiting is the reported state of a parcel that waits for an attempt.
@@ -274,21 +294,4 @@ func clip(s string) string {
 		s = strings.ToValidUTF8(s[:maxWords], "")
 	}
 	return s
-}
-
-// Pause keeps all mail for a destination domain back until the given time;
-// Resume ends that. Attempts under way go on.
-func (q *Queue) Pause(ctx context.Context, domain string, until time.Time, reason string) error {
-	lane := lanePrefix + destination("@"+domain)
-	if lane == lanePrefix+nowhere {
-		return fmt.Errorf("delivery: pause: %q is not a domain", domain)
-	}
-	return q.o.DB.Update(ctx, func(tx store.Tx) error {
-		return q.o.Agenda.Pause(tx, lane, until, clip(reason))
-	})
-}
-
-// Resume ends a pause.
-func (q *Queue) Resume(ctx context.Context, domain string) error {
-	return q.Pause(ctx, domain, time.Time{}, "")
 }

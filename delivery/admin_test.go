@@ -116,16 +116,16 @@ func TestPause(t *testing.T) {
 	b := setup(t, takes(accepted))
 	b.submit("out_1", "anna@customer.example")
 	b.submit("out_2", "anna@other.example")
-	if err := b.q.Pause(t.Context(), "Customer.Example", start.Add(time.Hour), "blocklist"); err != nil {
+	if _, err := b.q.Pause(t.Context(), "Customer.Example", start.Add(time.Hour), "ada", "blocklist"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.q.Pause(t.Context(), "not a domain", start.Add(time.Hour), ""); err == nil {
+	if _, err := b.q.Pause(t.Context(), "not a domain", start.Add(time.Hour), "ada", ""); err == nil {
 		t.Error("paused nonsense")
 	}
 	b.work()
 	b.expect("paused", "out_1", "queued", Ready)
 	b.expect("not paused", "out_2", "queued sent", "")
-	if p := b.get("out_1"); !strings.Contains(p.Why, "the destination is paused until 2026-05-04T13:00:00Z: blocklist") {
+	if p := b.get("out_1"); !strings.Contains(p.Why, "the destination is paused until 2026-05-04T13:00:00Z by ada: blocklist") {
 		t.Error(p.Why)
 	}
 	if err := b.q.Resume(t.Context(), "customer.example"); err != nil {

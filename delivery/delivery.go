@@ -90,6 +90,9 @@ type Options struct {
 	GlobalRate     Rate
 	DestRate       Rate // per destination
 
+	// Suppressions are the addresses that get no mail; nil keeps none.
+	Suppressions *Suppressions
+
 	Lease time.Duration // of a claim; 0 = an hour, which is more than a Carry takes
 	Drain time.Duration // how long Run waits for answers in flight when it ends; 0 = 20 s
 }
@@ -109,9 +112,10 @@ var (
 
 // Queue is the outbound queue. Its methods may be called from any goroutine.
 type Queue struct {
-	o       Options
-	parcels *store.Table[row]
-	met     metrics
+	o        Options
+	parcels  *store.Table[row]
+	measures measures
+	met      metrics
 
 	mu     sync.Mutex // what follows
 	active int
@@ -163,11 +167,12 @@ func New(o Options) (*Queue, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	q := &Queue{
-		o:       o,
-		parcels: newParcelTable(),
-		lanes:   map[string]*laneState{},
-		freed:   make(chan struct{}, 1),
-		fatal:   make(chan error, 1),
+		o:        o,
+		parcels:  newParcelTable(),
+		measures: newMeasures(),
+		lanes:    map[string]*laneState{},
+		freed:    make(chan struct{}, 1),
+		fatal:    make(chan error, 1),
 	}
 	q.met = newMetrics(o.Registerer, q)
 	return q, nil

@@ -63,7 +63,7 @@ func newMetrics(reg prometheus.Registerer, q *Queue) metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.enqueued, m.attempts, m.responses, m.throttled, m.throttleWait,
-			m.signatures, m.ambiguous, m.duration, m.delay, &stock{q: q})
+			m.signatures, m.ambiguous, m.duration, m.delay, &stock{q: q}, &held{q: q})
 	}
 	return m
 }

@@ -40,6 +40,7 @@ type row struct {
 	Last      *Last           `json:"last,omitempty"`
 	Held      *Held           `json:"held,omitempty"`
 	Unsettled *message.Report `json:"unsettled,omitempty"` // an outcome the ledger has not taken yet
+	Cleared   []string        `json:"cleared,omitempty"`   // kinds of hold that a person has lifted for good
 }
 
 // Phases of an attempt under way.
@@ -54,6 +55,7 @@ const maxSignature = 16 << 10
 const (
 	byFlight = "flight" // parcels with an attempt under way
 	byTicket = "ticket"
+	byHold   = "hold" // held parcels, by what holds them
 )
 
 func newParcelTable() *store.Table[row] {
@@ -75,6 +77,15 @@ func newParcelTable() *store.Table[row] {
 					return nil
 				}
 				return []store.Key{store.Key{}.Uint(p.Ticket)}
+			},
+		},
+		store.Index[row]{
+			Name: byHold, Columns: []string{"kind", "ref"},
+			Keys: func(p *row) []store.Key {
+				if p.Held == nil || p.Held.Kind == "" {
+					return nil
+				}
+				return []store.Key{holdKey(p.Held.Kind, p.Held.Ref)}
 			},
 		})
 }
@@ -100,7 +111,8 @@ type Parcel struct {
 	Ambiguous bool       `json:"ambiguous"` // an earlier attempt may have delivered it
 	Last      *Last      `json:"last"`
 	Held      *Held      `json:"held,omitempty"`
-	Why       string     `json:"why"` // in plain words: why it is still here
+	WaitsFor  string     `json:"waits_for"` // one of WaitWords
+	Why       string     `json:"why"`       // in plain words: why it is still here
 }
 
 // Last is the outcome of the latest attempt.
@@ -135,6 +147,9 @@ type Held struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+	Kind   string    `json:"kind,omitempty"` // what holds it: see HeldSuppressed and its neighbours; "" = a person
+	Ref    string    `json:"ref,omitempty"`  // the address, domain or measure that does
+	Until  time.Time `json:"until,omitzero"` // when it lets go by itself, if that is known
 }
 
 // States of a parcel.
@@ -163,8 +178,17 @@ func (p *row) state(now time.Time) string {
 	return Scheduled
 }
 
-// view makes the shown form. pause is the lane's, if it is paused.
-func (p *row) view(now time.Time, pause string) *Parcel {
+// kind is what holds a parcel, in the words of HoldKinds.
+func (h *Held) kind() string {
+	if h.Kind == "" {
+		return "operator"
+	}
+	return h.Kind
+}
+
+// view makes the shown form. waits is what else than its own due time keeps it,
+// nil if nothing does.
+func (p *row) view(now time.Time, waits *obstacle) *Parcel {
 	v := &Parcel{
 		ID: p.ID, Class: p.Class, State: p.state(now), From: p.From, Recipient: p.To,
 		Queue: p.Queue, Message: p.Message, SHA256: p.SHA256, Size: p.Size,
@@ -177,13 +201,13 @@ func (p *row) view(now time.Time, pause string) *Parcel {
 	if p.Held == nil {
 		v.Next = &p.Due
 	}
-	v.Why = p.why(v.State, pause)
+	v.WaitsFor, v.Why = p.waitsFor(v.State, waits), p.why(v.State, waits)
 	return v
 }
 
 func (p *row) age(now time.Time) time.Duration { return max(0, now.Sub(p.Since)) }
 
-func (p *row) why(state, pause string) string {
+func (p *row) why(state string, waits *obstacle) string {
 	last := ""
 	if p.Last != nil {
 		last = ": " + p.Last.String()
@@ -192,7 +216,11 @@ func (p *row) why(state, pause string) string {
 	var s string
 	switch {
 	case state == Kept:
-		return fmt.Sprintf("held by %s since %s: %s", p.Held.By, at(p.Held.At), p.Held.Reason)
+		s = fmt.Sprintf("held by %s since %s: %s", p.Held.By, at(p.Held.At), p.Held.Reason)
+		if !p.Held.Until.IsZero() {
+			s += "; until " + at(p.Held.Until)
+		}
+		return s
 	case p.Unsettled != nil:
 		return fmt.Sprintf("%s, but the ticket could not be told yet; trying that again at %s", p.Unsettled.State, at(p.Due))
 	case p.Phase == phaseDot:
@@ -209,8 +237,8 @@ func (p *row) why(state, pause string) string {
 	if p.Ambiguous > 0 {
 		s += "; an earlier attempt may have delivered it"
 	}
-	if pause != "" {
-		s += "; " + pause
+	if waits != nil {
+		s += "; " + waits.words
 	}
 	return s
 }

@@ -126,6 +126,9 @@ func (q *Queue) commit(tx store.Tx, c *claim, out outcome) error {
 	if err := q.o.Ledger.Settled(tx, out.report); err != nil {
 		return fmt.Errorf("%w: %w", errLedger, err)
 	}
+	if err := q.learn(tx, c.row, out); err != nil {
+		return err
+	}
 	if out.next.IsZero() {
 		if err := q.o.Agenda.Done(tx, c.job); err != nil {
 			return err

@@ -47,6 +47,12 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 		p.Due = o.Due.UTC().Truncate(time.Microsecond)
 		p.Since = p.Due
 	}
+	if done, err := q.screen(tx, p); err != nil || done {
+		if err != nil {
+			err = fmt.Errorf("delivery: submit %s: %w", o.ID, err)
+		}
+		return err
+	}
 	if err := q.o.Ledger.Settled(tx, p.report("queued", now)); err != nil {
 		return fmt.Errorf("delivery: submit %s: ledger: %w", o.ID, err)
 	}

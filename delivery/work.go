@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +29,14 @@ func (q *Queue) work(run, carry context.Context, lane string, claims []*claim) {
 			q.giveBack(lane, c)
 		case down != nil:
 			q.settle(lane, c, *down, nil, 0)
+		case q.stopped(carry, lane, c):
 		default:
 			start := q.o.Now()
 			res, sig := q.attempt(carry, c)
+			if h := unsignable(c.row, res.Err); h != nil {
+				q.setAside(c, *h)
+				continue
+			}
 			q.settle(lane, c, res, sig, q.o.Now().Sub(start))
 			if res.Class == courier.Temporary && res.Phase.Session() {
 				down = &res
@@ -55,7 +61,7 @@ func (q *Queue) attempt(ctx context.Context, c *claim) (courier.Result, []byte) 
 		Destination: p.Lane[len(lanePrefix):],
 		From:        p.From, To: []string{p.To},
 		Size: p.Size + int64(len(sig)), UTF8: p.UTF8, Bit8: p.Bit8,
-		Queue: p.Queue, Route: p.Route, RequireTLS: p.Secure,
+		Queue: p.Queue, Route: cmp.Or(p.Route, q.rerouted(ctx, p)), RequireTLS: p.Secure,
 		Open: func(ctx context.Context) (io.Reader, error) {
 			r, err := q.o.Blobs.Open(ctx, p.SHA256)
 			if err != nil {

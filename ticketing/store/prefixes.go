@@ -58,4 +58,6 @@ const (
 	PrefixParcel      Prefix = 0x40
 	PrefixDestination Prefix = 0x41
 	PrefixDKIMKey     Prefix = 0x42
+	PrefixSuppression Prefix = 0x48 // addresses that get no mail, and failures on the way there
+	PrefixMeasure     Prefix = 0x49 // operators' holds, pauses and routes
 )
