@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"encoding/hex"
 	"net"
 	"net/netip"
 	"strconv"
@@ -11,12 +10,6 @@ import (
 
 	"github.com/miekg/dns"
 )
-
-// TLSA is a certificate association (RFC 6698 §2.1).
-type TLSA struct {
-	Usage, Selector, Matching uint8
-	Data                      []byte
-}
 
 // Trusted reports whether the AD bit of answers means something: every server
 // asked is on this machine, or Options.Trusted says so (RFC 7672 §2.1.1).
@@ -60,19 +53,13 @@ func (r *Resolver) SecureNetIP(ctx context.Context, host string) (ips []netip.Ad
 
 // LookupTLSA returns the associations of a TCP service. No records and no
 // error mean that there are none; an error means that nobody can tell, which
-// must not be taken for none (RFC 7672 §2.1.2).
-func (r *Resolver) LookupTLSA(ctx context.Context, host string, port int) (list []TLSA, secure bool, err error) {
+// must not be taken for none (RFC 7672 §2.1.2). The records are shared.
+func (r *Resolver) LookupTLSA(ctx context.Context, host string, port int) (list []*dns.TLSA, secure bool, err error) {
 	a := r.Query(ctx, "_"+strconv.Itoa(port)+"._tcp."+host, dns.TypeTLSA)
 	for _, rr := range a.Records {
-		t, ok := rr.(*dns.TLSA)
-		if !ok {
-			continue
+		if t, ok := rr.(*dns.TLSA); ok {
+			list = append(list, t)
 		}
-		data, err := hex.DecodeString(t.Certificate)
-		if err != nil {
-			continue
-		}
-		list = append(list, TLSA{Usage: t.Usage, Selector: t.Selector, Matching: t.MatchingType, Data: data})
 	}
 	if !a.Outcome.Final() {
 		err = a.netError()

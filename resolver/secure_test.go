@@ -3,6 +3,7 @@ package resolver_test
 import (
 	"bytes"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func TestSecureAnswers(t *testing.T) {
 		t.Errorf("%v %q %v %v", ips, name, secure, err)
 	}
 	list, secure, err := w.r.LookupTLSA(t.Context(), "mx.signed.example", 25)
-	if len(list) != 1 || !secure || err != nil || list[0].Usage != 3 || list[0].Selector != 1 || list[0].Matching != 1 || !bytes.Equal(list[0].Data, bytes.Repeat([]byte{7}, 32)) {
+	if len(list) != 1 || !secure || err != nil || list[0].Usage != 3 || list[0].Selector != 1 || list[0].MatchingType != 1 || list[0].Certificate != strings.Repeat("07", 32) {
 		t.Errorf("%+v %v %v", list, secure, err)
 	}
 	if _, secure, err := w.r.SecureMX(t.Context(), "plain.example"); secure || err != nil {

@@ -83,6 +83,7 @@ var phaseWords = map[Phase]string{
 	PhaseGreeting: "waiting for the greeting",
 	PhaseHello:    "saying EHLO",
 	PhaseTLS:      "the TLS handshake",
+	PhaseAuth:     "logging in",
 	PhaseMail:     "naming the sender",
 	PhaseRcpt:     "naming the recipient",
 	PhaseData:     "asking to send the content",

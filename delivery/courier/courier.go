@@ -8,9 +8,13 @@
 // talks business; from the final dot on there is never a second try. What a
 // peer says comes back sanitised and at most [MaxText] bytes long.
 //
-// TLS is opportunistic (RFC 7435): used whenever it is offered, certificates
-// are looked at but not required. A host whose handshake fails is asked again
-// once in clear and remembered for a while.
+// What TLS must be is decided for each exchanger in this order: the mail's own
+// demand (REQUIRETLS, RFC 8689), the administrator's word, DANE (RFC 7672)
+// where a validating resolver is on this machine, MTA-STS (RFC 8461). Where
+// nobody asks for more, TLS is opportunistic (RFC 7435): used whenever it is
+// offered, certificates are looked at but not required, and a host whose
+// handshake fails is asked again once in clear and remembered for a while.
+// What was asked for and what was had stands in every [Result].
 //
 // The package knows no queue and no store. Clock, randomness, resolver and
 // dialer are arguments.
@@ -29,13 +33,33 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"ticketgate/delivery/mtasts"
 )
 
 // Resolver is what the courier asks of DNS; *net.Resolver fits.
 type Resolver interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// SecureResolver also knows what DNSSEC has proved; *resolver.Resolver fits. A
+// Resolver that is one and says that it is Trusted turns DANE on.
+type SecureResolver interface {
+	Trusted() bool
+	SecureMX(ctx context.Context, name string) (mxs []*net.MX, secure bool, err error)
+	SecureNetIP(ctx context.Context, host string) (ips []netip.Addr, canonical string, secure bool, err error)
+	// LookupTLSA returns no records and no error if there are none, an error
+	// if that cannot be told.
+	LookupTLSA(ctx context.Context, host string, port int) (list []*dns.TLSA, secure bool, err error)
+}
+
+// Policies knows the MTA-STS policies of recipient domains; *mtasts.Policies
+// fits. ok is false if a domain has none, or none that could be had.
+type Policies interface {
+	Policy(ctx context.Context, domain string) (p mtasts.Policy, ok bool)
 }
 
 // Options are a courier's dependencies and limits. Hostname, Resolver, Dial,
@@ -50,8 +74,18 @@ type Options struct {
 	// network. A smarthost is our own word and may be anywhere.
 	AllowPrivate bool
 
+	// Routes are ways out by name, QueueRoutes says which ticket queues take
+	// which; the queue "" stands for all others. Without it they take
+	// Smarthost, or go by MX.
+	Routes       map[string]Route
+	QueueRoutes  map[string]string
+	Destinations []Destination // the administrator's word on the TLS of others
+	Policies     Policies      // nil: no MTA-STS
+
 	Resolver Resolver
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	// DialFrom is Dial with our end of the connection; needed for Route.Source.
+	DialFrom func(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error)
 	Now      func() time.Time
 	Random   io.Reader      // shuffles exchangers of equal preference
 	Roots    *x509.CertPool // for Result.TLS.Verified; nil = the system's
@@ -67,6 +101,7 @@ type Options struct {
 type Timeouts struct {
 	DNS, Dial, TLS            time.Duration
 	Greeting, Hello, StartTLS time.Duration
+	Auth                      time.Duration
 	Mail, Rcpt, Data, Dot     time.Duration
 	Write, Quit               time.Duration
 	Total                     time.Duration // one Carry, whatever happens
@@ -77,6 +112,7 @@ func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		DNS: 30 * time.Second, Dial: 30 * time.Second, TLS: time.Minute,
 		Greeting: 5 * time.Minute, Hello: 5 * time.Minute, StartTLS: 2 * time.Minute,
+		Auth: 2 * time.Minute,
 		Mail: 5 * time.Minute, Rcpt: 5 * time.Minute, Data: 2 * time.Minute, Dot: 10 * time.Minute,
 		Write: 3 * time.Minute, Quit: 5 * time.Second,
 		Total: 45 * time.Minute,
@@ -100,6 +136,7 @@ func DefaultReuse() Reuse {
 // Courier carries mail. Its methods may be called from any goroutine.
 type Courier struct {
 	o      Options
+	secure SecureResolver // nil: no DANE
 	routes routeMemory
 	broken brokenTLS
 	pool   *pool
@@ -121,6 +158,16 @@ func New(o Options) (*Courier, error) {
 			return nil, fmt.Errorf("courier: smarthost %q is not host:port", o.Smarthost)
 		}
 	}
+	for name, r := range o.Routes {
+		if err := r.check(&o); err != nil {
+			return nil, fmt.Errorf("courier: route %s: %w", name, err)
+		}
+	}
+	for queue, name := range o.QueueRoutes {
+		if _, ok := o.Routes[name]; !ok {
+			return nil, fmt.Errorf("courier: queue %q has the unknown route %q", queue, name)
+		}
+	}
 	if o.Port == 0 {
 		o.Port = 25
 	}
@@ -131,6 +178,9 @@ func New(o Options) (*Courier, error) {
 	c := &Courier{o: o}
 	c.met = newMetrics(o.Registerer)
 	c.pool = newPool(&c.o)
+	if r, ok := o.Resolver.(SecureResolver); ok && r.Trusted() {
+		c.secure = r
+	}
 	return c, nil
 }
 
@@ -138,7 +188,7 @@ func fillZero(o *Options) {
 	d, t := DefaultTimeouts(), &o.Timeouts
 	for _, p := range []struct{ v, def *time.Duration }{
 		{&t.DNS, &d.DNS}, {&t.Dial, &d.Dial}, {&t.TLS, &d.TLS},
-		{&t.Greeting, &d.Greeting}, {&t.Hello, &d.Hello}, {&t.StartTLS, &d.StartTLS},
+		{&t.Greeting, &d.Greeting}, {&t.Hello, &d.Hello}, {&t.StartTLS, &d.StartTLS}, {&t.Auth, &d.Auth},
 		{&t.Mail, &d.Mail}, {&t.Rcpt, &d.Rcpt}, {&t.Data, &d.Data}, {&t.Dot, &d.Dot},
 		{&t.Write, &d.Write}, {&t.Quit, &d.Quit}, {&t.Total, &d.Total},
 	} {
@@ -177,31 +227,40 @@ func (c *Courier) Carry(ctx context.Context, t Transaction) []Result {
 	if len(env.to) == 0 {
 		return results
 	}
-	hops, fail := c.route(ctx, t.Destination)
+	w, fail := c.wayOf(&t)
 	if fail != nil {
 		env.settle(results, fail)
 		return results
 	}
-	fail = &failure{phase: PhaseDial, err: errors.New("no address could be tried")}
+	hops, fail := c.route(ctx, &w, t.Destination)
+	if fail != nil {
+		env.settle(results, fail)
+		return results
+	}
+	found := c.policyOf(ctx, hops)
+	fail = nil
 	tries := 0
 	for _, h := range hops {
-		addrs, f := c.addresses(ctx, h)
+		pairs, pol, f := c.ready(ctx, &t, &w, &h, found)
 		if f != nil {
-			fail = f
+			fail = worse(fail, f)
 			continue
 		}
-		for _, addr := range addrs {
+		for _, p := range pairs {
 			if tries == maxTries || ctx.Err() != nil {
 				break
 			}
 			tries++
-			out := c.try(ctx, h, addr, env)
+			out := c.try(ctx, &call{way: &w, hop: h, pair: p, policy: pol}, env)
 			if out.fail == nil {
 				env.merge(results, out.results)
 				return results
 			}
-			fail = out.fail
+			fail = worse(fail, out.fail)
 		}
+	}
+	if fail == nil {
+		fail = &failure{phase: PhaseDial, err: errors.New("no address could be tried")}
 	}
 	if err := ctx.Err(); err != nil && fail.err == nil && fail.reply == nil {
 		fail.err = err
@@ -210,11 +269,54 @@ func (c *Courier) Carry(ctx context.Context, t Transaction) []Result {
 	return results
 }
 
-// try uses an idle connection to addr or opens one. An idle connection that
-// turns out to be dead says nothing about the host: it is replaced.
-func (c *Courier) try(ctx context.Context, h hop, addr string, env *envelope) outcome {
+// worse is what counts of two failures at different servers: the later one,
+// unless it is final and the earlier one is not. One server that cannot take
+// the mail is no verdict while another has not been heard.
+func worse(old, f *failure) *failure {
+	if old != nil && !old.final && f.final {
+		return old
+	}
+	return f
+}
+
+// call is one connection to be had.
+type call struct {
+	way    *way
+	hop    hop
+	pair   pair
+	policy policy
+}
+
+// key says which sessions may serve the same calls. TLS is not in it: whether a
+// session's fits is asked of the policy.
+func (k *call) key() string { return k.pair.addr + " " + k.pair.from.String() + " " + k.way.name }
+
+// policyOf asks for the MTA-STS policy of the domain that the hops are for.
+func (c *Courier) policyOf(ctx context.Context, hops []hop) *mtasts.Policy {
+	if c.o.Policies == nil || hops[0].relay || hops[0].domain == "" {
+		return nil
+	}
+	if p, ok := c.o.Policies.Policy(ctx, hops[0].domain); ok {
+		return &p
+	}
+	return nil
+}
+
+// ready finds a hop's addresses and what its TLS must be.
+func (c *Courier) ready(ctx context.Context, t *Transaction, w *way, h *hop, found *mtasts.Policy) ([]pair, policy, *failure) {
+	pairs, fail := c.addresses(ctx, w, h)
+	if fail != nil {
+		return nil, policy{}, fail
+	}
+	pol, fail := c.policyFor(t, w, h, found)
+	return pairs, pol, fail
+}
+
+// try uses an idle connection or opens one. An idle connection that turns out
+// to be dead says nothing about the host: it is replaced.
+func (c *Courier) try(ctx context.Context, k *call, env *envelope) outcome {
 	for {
-		s := c.pool.take(addr)
+		s := c.pool.take(k.key(), k.policy.fits)
 		if s == nil {
 			break
 		}
@@ -222,9 +324,9 @@ func (c *Courier) try(ctx context.Context, h hop, addr string, env *envelope) ou
 			return out
 		}
 	}
-	s, fail := c.open(ctx, h, addr)
+	s, fail := c.open(ctx, k)
 	if fail != nil {
-		c.o.Log.Debug("no session", "host", h.host, "addr", addr, "phase", fail.phase, "cause", fail.err)
+		c.o.Log.Debug("no session", "host", k.hop.host, "addr", k.pair.addr, "phase", fail.phase, "cause", fail.err)
 		return outcome{fail: fail}
 	}
 	return c.use(ctx, s, env)

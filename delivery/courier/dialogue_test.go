@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -18,6 +19,8 @@ import (
 //
 //	mx NAME…              exchangers of customer.example, best first
 //	smarthost NAME        everything goes there, to port 587
+//	login MECH…           to a smarthost on loopback as u@h.example with the secret s3cret; first the mechanism, "-" = any
+//	lmtp                  everything goes to an LMTP server
 //	from ADDRESS          envelope sender (default support@help.example)
 //	to ADDRESS…           envelope recipients
 //	needs utf8 8bit       what the content needs
@@ -35,6 +38,8 @@ import (
 type dialogue struct {
 	mx, to, results, text []string
 	from, smarthost       string
+	login                 string
+	lmtp                  bool
 	content               string
 	utf8, bit8            bool
 	size                  int64
@@ -56,6 +61,10 @@ func readDialogue(t *testing.T, file string) *dialogue {
 			d.mx = strings.Fields(rest)
 		case "smarthost":
 			d.smarthost = rest
+		case "login":
+			d.login = rest
+		case "lmtp":
+			d.lmtp = true
 		case "from":
 			d.from = rest
 		case "to":
@@ -126,6 +135,7 @@ func (d *dialogue) play(t *testing.T) {
 		o.Smarthost = d.smarthost + ":587"
 		dns.ip[d.smarthost] = []string{"10.0.0.25"}
 	}
+	d.route(&o)
 	c := newCourier(t, o)
 	dots := 0
 	results := c.Carry(t.Context(), Transaction{
@@ -157,6 +167,36 @@ func (d *dialogue) play(t *testing.T) {
 		t.Errorf("dialled %q, want %d connections", h.dialled, len(d.connections))
 	}
 }
+
+// route adds the way out that a dialogue asks for.
+func (d *dialogue) route(o *Options) {
+	r := Route{Host: "127.0.0.1:24", LMTP: d.lmtp, TLS: Clear}
+	if d.login != "" {
+		r.Login = &Login{User: "u@h.example", Mechanism: strings.Trim(d.login, "-")}
+		if strings.Contains(d.login, "auth") {
+			r.Login.Tokens = &oneToken{token: "s3cret"}
+		} else {
+			r.Login.Password = func() (string, error) { return "s3cret", nil }
+		}
+	}
+	if d.lmtp || d.login != "" {
+		o.Routes, o.QueueRoutes = map[string]Route{"out": r}, map[string]string{"": "out"}
+	}
+}
+
+// oneToken gives the same token until it is rejected.
+type oneToken struct {
+	token    string
+	rejected int
+}
+
+func (o *oneToken) Token(context.Context) (string, error) {
+	if o.rejected > 0 {
+		return "", errors.New("no token")
+	}
+	return o.token, nil
+}
+func (o *oneToken) Reject(string) { o.rejected++ }
 
 // act plays the peer's part of one connection.
 func act(p *peer, script []string, cert tls.Certificate) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// pool keeps idle sessions by remote address. Sessions leave it by being
+// pool keeps idle sessions by address, source address and account. Sessions leave it by being
 // taken, by growing old or idle, or when the courier closes.
 type pool struct {
 	o      *Options
@@ -24,18 +24,19 @@ type resting struct {
 
 func newPool(o *Options) *pool { return &pool{o: o, idle: map[string][]*resting{}} }
 
-// take returns an idle session, the freshest first, or nil.
-func (p *pool) take(key string) *session {
+// take returns an idle session that fits, the freshest first, or nil.
+func (p *pool) take(key string, fits func(*session) bool) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.idle[key]
-	if len(list) == 0 {
-		return nil
+	for i := len(list) - 1; i >= 0; i-- {
+		if r := list[i]; fits(r.s) {
+			p.remove(key, i)
+			r.timer.Stop()
+			return r.s
+		}
 	}
-	r := list[len(list)-1]
-	p.remove(key, len(list)-1)
-	r.timer.Stop()
-	return r.s
+	return nil
 }
 
 // put lets a session rest, or retires it if it has served enough.

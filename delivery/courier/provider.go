@@ -51,6 +51,8 @@ func Providers() []string {
 type metrics struct {
 	open      *prometheus.GaugeVec
 	fallbacks prometheus.Counter
+	testing   prometheus.Counter
+	sessions  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -63,12 +65,20 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "ticketgate_outbound_tls_fallbacks_total",
 			Help: "Deliveries that went on in clear because the TLS handshake failed.",
 		}),
+		testing: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_outbound_mta_sts_testing_failures_total",
+			Help: "Connections that an MTA-STS policy would have stopped, were it not in testing mode.",
+		}),
+		sessions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ticketgate_outbound_tls_sessions_total",
+			Help: "SMTP sessions to other servers by who asked for their TLS, its version (none = in clear) and whether the server was verified.",
+		}, []string{"policy", "version", "verified"}),
 	}
 	for _, p := range Providers() {
 		m.open.WithLabelValues(p)
 	}
 	if reg != nil {
-		reg.MustRegister(m.open, m.fallbacks)
+		reg.MustRegister(m.open, m.fallbacks, m.testing, m.sessions)
 	}
 	return m
 }

@@ -27,7 +27,7 @@ type reply struct {
 	code     int
 	enhanced string   // "" if none, or one of another class than the code
 	text     string   // all lines, sanitised
-	lines    []string // raw text of each line, for EHLO; nil above code 299
+	lines    []string // raw text of each line, for EHLO; nil above code 399
 }
 
 func (r *reply) class() int { return r.code / 100 }
@@ -60,7 +60,7 @@ func readReply(r *bufio.Reader) (*reply, error) {
 			return nil, fmt.Errorf("%w: code changes from %d to %d", errReplyForm, rep.code, code)
 		}
 		rep.code = code
-		if code < 300 {
+		if code < 400 {
 			rep.lines = append(rep.lines, text)
 		}
 		enhanced, rest := cutEnhanced(code, text)

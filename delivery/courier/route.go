@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 const (
@@ -30,23 +32,43 @@ const (
 	loopText       = "the domain's mail exchanger is this server"
 	dnsText        = "the destination cannot be looked up now"
 	noAddressText  = "the mail exchanger has no address"
+	sourceText     = "none of our addresses is of the mail exchanger's family"
 	badLiteralText = "mail to private addresses is not carried"
 )
 
 // hop is one host to try.
 type hop struct {
-	host  string // name, for the report; an IP address if there is no name
-	port  string
-	ip    netip.Addr // given with the destination; else the name is looked up
-	relay bool       // the smarthost: our own choice, private or not
+	host   string // name, for the report; an IP address if there is no name
+	port   string
+	ip     netip.Addr // given with the destination; else the name is looked up
+	relay  bool       // a host of our own choice, private or not
+	route  string     // its name, or the relay's; "" if by MX
+	lmtp   bool
+	socket string // of an LMTP server on this machine
+	domain string // the recipient's
+	secure bool   // DNSSEC proves that it is the domain's exchanger
+
+	// With its addresses a secure hop gets its TLSA records (RFC 7672).
+	dane bool
+	tlsa []*dns.TLSA
+	base string // the name they stand under
+}
+
+// pair is the two ends of a connection.
+type pair struct {
+	addr string // "ip:port", or the path of a socket
+	from netip.Addr
 }
 
 // route returns the hosts for a destination in the order in which they are to
 // be tried (RFC 5321 §5.1, RFC 7505 for the null MX).
-func (c *Courier) route(ctx context.Context, destination string) ([]hop, *failure) {
-	if c.o.Smarthost != "" {
-		host, port, _ := net.SplitHostPort(c.o.Smarthost)
-		h := hop{host: host, port: port, relay: true}
+func (c *Courier) route(ctx context.Context, w *way, destination string) ([]hop, *failure) {
+	if path, ok := strings.CutPrefix(w.Host, "unix:"); ok {
+		return []hop{{host: path, socket: path, relay: true, lmtp: true, route: w.name}}, nil
+	}
+	if w.Host != "" {
+		host, port, _ := net.SplitHostPort(w.Host)
+		h := hop{host: host, port: port, relay: true, lmtp: w.LMTP, route: cmp.Or(w.name, host)}
 		h.ip, _ = netip.ParseAddr(host)
 		return []hop{h}, nil
 	}
@@ -56,7 +78,7 @@ func (c *Courier) route(ctx context.Context, destination string) ([]hop, *failur
 		return nil, &failure{phase: PhaseRoute, final: true, enhanced: "5.1.2", text: noDomainText, err: err}
 	}
 	if ip, ok := literal(domain); ok {
-		if !c.o.AllowPrivate && !public(ip) {
+		if !c.o.AllowPrivate && !Public(ip) {
 			return nil, &failure{phase: PhaseRoute, final: true, enhanced: "5.4.4", text: badLiteralText}
 		}
 		return []hop{{host: ip.String(), port: port, ip: ip}}, nil
@@ -74,7 +96,7 @@ func (c *Courier) route(ctx context.Context, destination string) ([]hop, *failur
 func (c *Courier) exchangers(ctx context.Context, domain, port string) ([]hop, *failure) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeouts.DNS)
 	defer cancel()
-	mxs, err := c.o.Resolver.LookupMX(ctx, domain+".")
+	mxs, secure, err := c.lookupMX(ctx, domain+".")
 	if err != nil && len(mxs) == 0 {
 		if !notFound(err) {
 			return nil, &failure{phase: PhaseRoute, enhanced: "4.4.3", text: dnsText, err: err}
@@ -87,7 +109,7 @@ func (c *Courier) exchangers(ctx context.Context, domain, port string) ([]hop, *
 			}
 			return nil, &failure{phase: PhaseRoute, enhanced: "4.4.3", text: dnsText, err: err}
 		}
-		return []hop{{host: domain, port: port}}, nil
+		return []hop{{host: domain, port: port, domain: domain, secure: secure}}, nil
 	}
 	if len(mxs) == 1 && strings.TrimSuffix(mxs[0].Host, ".") == "" {
 		return nil, &failure{phase: PhaseRoute, final: true, enhanced: "5.1.10", text: nullMXText}
@@ -99,7 +121,18 @@ func (c *Courier) exchangers(ctx context.Context, domain, port string) ([]hop, *
 		}
 		return nil, &failure{phase: PhaseRoute, enhanced: "4.4.4", text: noAddressText, err: errors.New("no usable MX record")}
 	}
+	for i := range hops {
+		hops[i].domain, hops[i].secure = domain, secure
+	}
 	return hops, nil
+}
+
+func (c *Courier) lookupMX(ctx context.Context, name string) (mxs []*net.MX, secure bool, err error) {
+	if c.secure != nil {
+		return c.secure.SecureMX(ctx, name)
+	}
+	mxs, err = c.o.Resolver.LookupMX(ctx, name)
+	return mxs, false, err
 }
 
 // order sorts by preference, shuffles equals, drops what is no host name, and
@@ -125,37 +158,33 @@ func (c *Courier) order(mxs []*net.MX, port string) (hops []hop, self bool) {
 		} else if h.host, err = WireDomain(h.host); err != nil {
 			continue
 		}
-		if !slices.Contains(hops, h) {
+		if !slices.ContainsFunc(hops, func(o hop) bool { return o.host == h.host && o.ip == h.ip }) {
 			hops = append(hops, h)
 		}
 	}
 	return hops, limit >= 0
 }
 
-// addresses returns "ip:port" for a hop, families alternating.
-func (c *Courier) addresses(ctx context.Context, h hop) ([]string, *failure) {
+// addresses returns where a hop can be reached and from where, families
+// alternating. Of a secure hop it also finds the TLSA records.
+func (c *Courier) addresses(ctx context.Context, w *way, h *hop) ([]pair, *failure) {
+	if h.socket != "" {
+		return []pair{{addr: h.socket}}, nil
+	}
 	ips := []netip.Addr{h.ip}
 	if !h.ip.IsValid() {
 		ctx, cancel := context.WithTimeout(ctx, c.o.Timeouts.DNS)
 		defer cancel()
-		name := h.host
-		if !h.relay {
-			name += "."
-		}
-		var err error
-		if ips, err = c.o.Resolver.LookupNetIP(ctx, "ip", name); err != nil {
-			f := &failure{phase: PhaseRoute, enhanced: "4.4.3", text: dnsText, err: err, host: h.host}
-			if notFound(err) {
-				f.enhanced, f.text = "4.4.4", noAddressText
-			}
-			return nil, f
+		var fail *failure
+		if ips, fail = c.lookupIPs(ctx, h); fail != nil {
+			return nil, fail
 		}
 	}
 	var six, four []netip.Addr
 	for _, ip := range ips {
 		ip = ip.Unmap()
 		switch {
-		case !h.relay && !c.o.AllowPrivate && !public(ip):
+		case !h.relay && !c.o.AllowPrivate && !Public(ip):
 		case ip.Is4():
 			four = append(four, ip)
 		default:
@@ -167,19 +196,55 @@ func (c *Courier) addresses(ctx context.Context, h hop) ([]string, *failure) {
 		return nil, &failure{phase: PhaseRoute, enhanced: "4.4.4", text: privateText, host: h.host,
 			err: fmt.Errorf("%s has %d addresses, none usable", h.host, len(ips))}
 	}
-	var out []string
+	var out []pair
 	for i := 0; len(out) < maxAddrs && (i < len(six) || i < len(four)); i++ {
 		for _, list := range [][]netip.Addr{six, four} {
-			if i < len(list) {
-				out = append(out, net.JoinHostPort(list[i].String(), h.port))
+			if i >= len(list) {
+				continue
+			}
+			if from, ok := w.source(list[i]); ok {
+				out = append(out, pair{addr: net.JoinHostPort(list[i].String(), h.port), from: from})
 			}
 		}
+	}
+	if len(out) == 0 {
+		return nil, &failure{phase: PhaseRoute, enhanced: "4.4.4", text: sourceText, host: h.host}
 	}
 	return out, nil
 }
 
-// public reports whether an address can belong to somebody else's mail server.
-func public(ip netip.Addr) bool {
+func (c *Courier) lookupIPs(ctx context.Context, h *hop) ([]netip.Addr, *failure) {
+	name := h.host
+	if !h.relay {
+		name += "."
+	}
+	var ips []netip.Addr
+	var canonical string
+	var secure bool
+	var err error
+	if c.secure != nil && h.secure {
+		ips, canonical, secure, err = c.secure.SecureNetIP(ctx, name)
+	} else {
+		ips, err = c.o.Resolver.LookupNetIP(ctx, "ip", name)
+	}
+	if err != nil {
+		f := &failure{phase: PhaseRoute, enhanced: "4.4.3", text: dnsText, err: err, host: h.host}
+		if notFound(err) {
+			f.enhanced, f.text = "4.4.4", noAddressText
+		}
+		return nil, f
+	}
+	if secure {
+		port, _ := strconv.Atoi(h.port)
+		if fail := c.lookupTLSA(ctx, h, strings.TrimSuffix(canonical, "."), port); fail != nil {
+			return nil, fail
+		}
+	}
+	return ips, nil
+}
+
+// Public reports whether an address can belong to somebody else's mail server.
+func Public(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
 		return false

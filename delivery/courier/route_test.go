@@ -187,7 +187,7 @@ func TestPublic(t *testing.T) {
 		"169.254.0.1": false, "0.1.2.3": false, "255.255.255.255": false, "224.0.0.1": false,
 		"::1": false, "fe80::1": false, "fd00::1": false, "ff02::1": false, "::": false, "::ffff:127.0.0.1": false,
 	} {
-		if got := public(netip.MustParseAddr(ip)); got != want {
+		if got := Public(netip.MustParseAddr(ip)); got != want {
 			t.Errorf("%s: %v", ip, got)
 		}
 	}

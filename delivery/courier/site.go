@@ -13,9 +13,14 @@ type Site struct {
 }
 
 // Site looks up where the mail for a destination would go. The answer is the
-// zero Site if that cannot be told: Carry will then say why.
+// zero Site if that cannot be told: Carry will then say why. Queues with a
+// route of their own are not considered.
 func (c *Courier) Site(ctx context.Context, destination string) Site {
-	hops, fail := c.route(ctx, destination)
+	w, fail := c.wayOf(&Transaction{})
+	if fail != nil {
+		return Site{}
+	}
+	hops, fail := c.route(ctx, &w, destination)
 	if fail != nil || len(hops) == 0 {
 		return Site{}
 	}
@@ -25,7 +30,7 @@ func (c *Courier) Site(ctx context.Context, destination string) Site {
 	}
 	s := Site{Name: strings.ToLower(strings.TrimSuffix(first, "."))}
 	if hops[0].relay {
-		s.Route = hops[0].host
+		s.Route = hops[0].route
 	}
 	return s
 }

@@ -87,6 +87,9 @@ func (x *transaction) mailCommand() (string, *failure) {
 			return "", x.verdict(PhaseMail, "5.6.3", "the mail has 8-bit content, which the server does not offer to take")
 		}
 	}
+	if t.RequireTLS {
+		b.WriteString(" REQUIRETLS") // offered, or there would be no session
+	}
 	return b.String(), nil
 }
 
@@ -176,6 +179,10 @@ func (x *transaction) settle(f *failure) {
 // empty ends a DATA that the peer opened although it refused everybody: a
 // lone dot, as RFC 2920 §3.1 asks, and no interest in the answer.
 func (x *transaction) empty() {
+	if x.hop.lmtp {
+		x.lost = errors.New("an LMTP server owes no answer to content for nobody")
+		return
+	}
 	if _, x.lost = x.wire.ask(x.o.Timeouts.Dot, "."); x.lost == nil {
 		x.dirty = false
 	}
@@ -212,17 +219,48 @@ func (x *transaction) content(ctx context.Context) {
 		return
 	}
 	// From here on the peer may have the whole mail, whatever we see of it.
-	rep, err := x.wire.ask(x.o.Timeouts.Dot, ".")
+	if err = errors.Join(x.wire.put("."), x.wire.w.Flush()); err != nil {
+		x.unsure(err)
+		return
+	}
+	if x.hop.lmtp {
+		x.each()
+		return
+	}
+	rep, err := x.wire.read(x.o.Timeouts.Dot)
 	if err != nil {
-		f := x.fail(PhaseDot, err)
-		f.unsure = true
-		x.settle(f)
+		x.unsure(err)
 		return
 	}
 	x.settle(x.refused(PhaseDot, rep))
 	if rep.code != 421 {
 		x.lost, x.dirty = nil, false
 	}
+}
+
+// each reads LMTP's answers to the content, one for each recipient that was
+// accepted (RFC 2033 §4.2).
+func (x *transaction) each() {
+	closing := false
+	for _, i := range x.accepted() {
+		rep, err := x.wire.read(x.o.Timeouts.Dot)
+		if err != nil {
+			x.unsure(err)
+			return
+		}
+		x.finish(i, x.refused(PhaseDot, rep))
+		closing = closing || rep.code == 421
+	}
+	if !closing {
+		x.lost, x.dirty = nil, false
+	}
+}
+
+// unsure settles what has no answer after the dot.
+func (x *transaction) unsure(err error) {
+	f := x.fail(PhaseDot, err)
+	f.unsure = true
+	x.settle(f)
 }
 
 // bodyFailed finds out why the content did not get through. A peer that has

@@ -67,6 +67,7 @@ const (
 	PhaseGreeting Phase = "greeting" // the peer's 220
 	PhaseHello    Phase = "hello"    // EHLO or HELO
 	PhaseTLS      Phase = "tls"      // STARTTLS and handshake
+	PhaseAuth     Phase = "auth"     // our login, to a smarthost
 	PhaseMail     Phase = "mail"     // MAIL FROM
 	PhaseRcpt     Phase = "rcpt"     // RCPT TO
 	PhaseData     Phase = "data"     // DATA to 354
@@ -78,7 +79,7 @@ const (
 // that its outcome says nothing about this mail.
 func (p Phase) Session() bool {
 	switch p {
-	case PhaseRoute, PhaseDial, PhaseGreeting, PhaseHello, PhaseTLS:
+	case PhaseRoute, PhaseDial, PhaseGreeting, PhaseHello, PhaseTLS, PhaseAuth:
 		return true
 	}
 	return false
@@ -88,7 +89,8 @@ func (p Phase) Session() bool {
 type TLSInfo struct {
 	Version  string `json:"version,omitempty"` // "TLS 1.3"; "" = in clear
 	Cipher   string `json:"cipher,omitempty"`
-	Verified bool   `json:"verified,omitempty"` // the certificate would have stood up to a check
+	Policy   string `json:"policy,omitempty"`   // who asked for it: opportunistic, configured, requiretls, dane, mta-sts, "mta-sts testing"
+	Verified bool   `json:"verified,omitempty"` // the server is who it should be, or would have stood up to a check
 	Fallback bool   `json:"fallback,omitempty"` // in clear because the handshake fails there
 }
 
@@ -103,7 +105,7 @@ type Result struct {
 	Remote    string // its address and port
 	Phase     Phase
 	TLS       TLSInfo
-	Route     string // the smarthost it went by, "" if by MX
+	Route     string // the route's name, or the smarthost it went by; "" if by MX
 	Ambiguous bool   // the dot was sent and its reply never read: the mail may have arrived
 
 	After      time.Duration // the peer asked to come back after this long; 0 if it did not say
@@ -125,16 +127,14 @@ type failure struct {
 	tls      TLSInfo
 	unsure   bool // after the dot
 	relay    bool // at the smarthost
+	route    string
 	shake    bool // the TLS handshake failed
 }
 
 func (f *failure) result() Result {
 	r := Result{
 		Phase: f.phase, Enhanced: f.enhanced, Text: f.text, Err: f.err,
-		Host: f.host, Remote: f.remote, TLS: f.tls, Ambiguous: f.unsure,
-	}
-	if f.relay {
-		r.Route = f.host
+		Host: f.host, Remote: f.remote, TLS: f.tls, Ambiguous: f.unsure, Route: f.route,
 	}
 	switch {
 	case f.reply != nil:

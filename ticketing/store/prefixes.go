@@ -60,4 +60,5 @@ const (
 	PrefixDKIMKey     Prefix = 0x42
 	PrefixSuppression Prefix = 0x48 // addresses that get no mail, and failures on the way there
 	PrefixMeasure     Prefix = 0x49 // operators' holds, pauses and routes
+	PrefixNote        Prefix = 0x47 // notes: policies and tokens that outlive a restart
 )
