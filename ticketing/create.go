@@ -203,7 +203,7 @@ func (w *work) fill(row, from *ticketRow) {
 func (w *work) firstMessage(by Actor, t *ticketRow, p *posting, c *composed) (*Message, error) {
 	w.tally.created = append(w.tally.created, labels2{t.Queue, "api"})
 	for _, person := range append([]Person{t.Requester}, t.CCs...) {
-		if _, err := w.contact(message.Address{Name: person.Name, Addr: person.Address}, false); err != nil {
+		if _, err := w.contact(message.Address{Name: person.Name, Addr: person.Address}, mentioned); err != nil {
 			return nil, err
 		}
 	}

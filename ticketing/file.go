@@ -92,7 +92,7 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 	}
 	known := false
 	if in.folded != "" && !in.ownFrom {
-		if known, err = w.contact(in.author, true); err != nil {
+		if known, err = w.contact(in.author, in.acquaintance(u)); err != nil {
 			return err
 		}
 	}
@@ -186,8 +186,13 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 			return err
 		}
 	}
+	if role == "agent" && m.Visibility == "public" && !in.automatic() {
+		if err := w.writeTo(t); err != nil {
+			return err
+		}
+	}
 	if in.folded != "" && !in.ownFrom && m.Kind != "bounce" && !in.complaint() {
-		if _, err := w.contact(in.author, true); err != nil {
+		if _, err := w.contact(in.author, in.acquaintance(u)); err != nil {
 			return err
 		}
 	}

@@ -24,7 +24,7 @@ type Notice struct {
 
 	Automatic    string `json:"automatic,omitempty"`     // class of the causing mail, if a machine wrote it
 	Trust        string `json:"trust,omitempty"`         // of the causing mail
-	KnownContact bool   `json:"known_contact,omitempty"` // the requester wrote to us before this mail
+	KnownContact bool   `json:"known_contact,omitempty"` // the requester was met before this mail: proven once, or written to by one of us
 	NoAck        bool   `json:"no_ack,omitempty"`        // another ticket of the same mail is acknowledged
 }
 

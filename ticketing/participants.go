@@ -106,7 +106,7 @@ func (w *work) addByMail(t *ticketRow, in *incoming, by Actor, c *ccChange) erro
 		if robot(folded) || !q.allows(t, folded) || len(t.CCs) >= q.CC.Max {
 			continue
 		}
-		if _, err := w.contact(a, false); err != nil {
+		if _, err := w.contact(a, mentioned); err != nil {
 			return err
 		}
 		w.addCC(t, a)

@@ -287,6 +287,9 @@ func (w *work) post(by Actor, t *ticketRow, p *posting, c *composed) (*Message, 
 	m.Cc, _ = clipAddresses(c.draft.Cc, maxShown, &budget)
 	if event == eventPublic {
 		w.answeredBy(t, by.Agent)
+		if err := w.writeTo(t); err != nil {
+			return nil, err
+		}
 	}
 	if p.Status != "" {
 		w.setStatus(t, p.Status)

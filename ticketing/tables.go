@@ -33,6 +33,7 @@ type contactRow struct {
 	Address string    `json:"address"` // folded
 	Name    string    `json:"name,omitempty"`
 	Wrote   bool      `json:"wrote,omitempty"` // a mail from this address has been stored
+	Known   bool      `json:"known,omitempty"` // see acquaintance
 	Since   time.Time `json:"since"`
 }
 

@@ -209,7 +209,7 @@ func (w *work) admit(t *ticketRow, a message.Address) ([]string, error) {
 	case len(t.CCs) >= q.CC.Max:
 		return nil, &Error{Kind: Refused, Text: "the ticket has all the CCs it may have"}
 	}
-	if _, err := w.contact(a, false); err != nil {
+	if _, err := w.contact(a, mentioned); err != nil {
 		return nil, err
 	}
 	w.addCC(t, a)

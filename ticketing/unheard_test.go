@@ -46,8 +46,9 @@ func TestOnlyAcknowledgementsThatCanBe(t *testing.T) {
 		want               int
 	}{
 		{"a stranger nothing vouches for", mx, "anna@customer.example", "lone@help.example", nil, 0},
-		{"the same, known by now", mx, "anna@customer.example", "lone@help.example", nil, 1},
+		{"the same again: writing twice makes nobody known", mx, "anna@customer.example", "lone@help.example", nil, 0},
 		{"a proven stranger", trusted, "bo@customer.example", "lone@help.example", nil, 1},
+		{"his name on a mail that nothing vouches for, now that he is known", mx, "bo@customer.example", "lone@help.example", nil, 1},
 		{"a proven robot", trusted, "bo@customer.example", "lone@help.example", []string{"Auto-Submitted: auto-generated"}, 0},
 		{"who had one today", trusted, "had@customer.example", "lone@help.example", nil, 0},
 		{"a queue that acknowledges nothing", trusted, "bo@customer.example", "mute@help.example", nil, 0},

@@ -10,7 +10,6 @@ import (
 
 	"ticketgate/ticketing/agenda"
 	"ticketgate/ticketing/journal"
-	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
@@ -173,31 +172,6 @@ func (w *work) addMessage(t *ticketRow, m *Message) error {
 	m.Ticket, m.Seq = t.Number, t.MessageCount
 	w.tally.messages = append(w.tally.messages, labels2{t.Queue, m.Kind})
 	return w.d.messages.Insert(w.tx, m) // its number was counted under the ticket's lock
-}
-
-// contact remembers a person; known tells whether mail from him was stored
-// before.
-func (w *work) contact(a message.Address, wrote bool) (known bool, err error) {
-	folded := message.Fold(a.Addr)
-	key := store.Key{}.Str(folded)
-	if err := w.d.contacts.Lock(w.tx, key); err != nil {
-		return false, err
-	}
-	c, err := w.d.contacts.Find(w.tx, key)
-	if err != nil {
-		return false, err
-	}
-	if c == nil {
-		c = &contactRow{ID: contactID(folded), Address: folded, Since: w.now}
-	} else if (c.Wrote || !wrote) && (c.Name != "" || a.Name == "") {
-		return c.Wrote, nil
-	}
-	known = c.Wrote
-	c.Wrote = c.Wrote || wrote
-	if c.Name == "" {
-		c.Name = a.Name
-	}
-	return known, w.d.contacts.Put(w.tx, c)
 }
 
 // record notes a change for the journal.
