@@ -1,6 +1,8 @@
 package ticketing
 
 import (
+	"slices"
+
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
@@ -66,4 +68,11 @@ func (w *work) writeTo(t *ticketRow) error {
 	}
 	c.Known = true
 	return w.d.contacts.Put(w.tx, c)
+}
+
+// hasOwnToken reports whether a mail answers one that we sent to its author:
+// then he has read his own mail.
+func (in *incoming) hasOwnToken(p *place) bool {
+	person := message.PersonHash(in.folded)
+	return slices.ContainsFunc(p.answers, func(t message.Token) bool { return t.Person == person })
 }

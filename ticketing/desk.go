@@ -33,9 +33,10 @@ type Options struct {
 	Registerer prometheus.Registerer // nil keeps the metrics private
 	Limits     message.Limits        // the zero value means message.DefaultLimits
 	// Acked reports whether an address had an acknowledgement so lately that
-	// it gets no other. What could only become one is not noticed then: a
-	// flood from one address costs no notices. nil leaves it to notify.
-	Acked       func(r store.Reader, address string) (bool, error)
+	// it gets no other, and counts that it asked. What could only become one
+	// is not noticed then: a flood from one address costs no notices. alarm, if
+	// not empty, is news for the administrator. nil leaves it to notify.
+	Acked       func(tx store.Tx, address string) (had bool, alarm string, err error)
 	SenderFlood FloodLimit // what one author may write to one queue; the zero value is no limit
 }
 
@@ -54,7 +55,7 @@ type Desk struct {
 	metrics *metrics
 	flood   FloodLimit
 	admin   string
-	acked   func(store.Reader, string) (bool, error)
+	acked   func(store.Tx, string) (bool, string, error)
 	tables
 	staff
 }

@@ -191,12 +191,15 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 			return err
 		}
 	}
+	known := in.hasOwnToken(p)
 	if in.folded != "" && !in.ownFrom && m.Kind != "bounce" && !in.complaint() {
-		if _, err := w.contact(in.author, in.acquaintance(u)); err != nil {
+		before, err := w.contact(in.author, in.acquaintance(u))
+		if err != nil {
 			return err
 		}
+		known = known || before
 	}
-	n := Notice{Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust, NoAck: true, Event: eventOf(m)}
+	n := Notice{Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust, KnownContact: known, NoAck: true, Event: eventOf(m)}
 	if n.Event != "" {
 		n.Audience = w.d.audience(t, n.Event)
 		if m.Mail, err = w.notice(t, n); err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"ticketgate/ticketing/agenda"
-	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
@@ -279,8 +278,8 @@ func (d *Desk) leadOf(queue string) []Recipient {
 			return []Recipient{{Role: "lead", Address: a.Addresses[0], Name: a.DisplayName, Agent: name}}
 		}
 	}
-	if d.admin == "" || d.own(message.Fold(d.admin)) != nil {
-		return nil
+	if admin := d.Admin(); admin != "" {
+		return []Recipient{{Role: "admin", Address: admin}}
 	}
-	return []Recipient{{Role: "admin", Address: d.admin}}
+	return nil
 }

@@ -9,7 +9,7 @@ const NoticeLane = "notice"
 // concern. It is written in the ticket's transaction and told by notify.
 type Notice struct {
 	ID       string      `json:"id"`
-	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed reminder task_assigned commands_failed held_digest backlog
+	Event    string      `json:"event"` // ticket_created public_message internal_message third_party delivery_failed reminder task_assigned commands_failed held_digest mail_withheld backlog
 	Ticket   uint64      `json:"ticket"`
 	Queue    string      `json:"queue"`
 	Message  string      `json:"message"`
@@ -24,7 +24,7 @@ type Notice struct {
 
 	Automatic    string `json:"automatic,omitempty"`     // class of the causing mail, if a machine wrote it
 	Trust        string `json:"trust,omitempty"`         // of the causing mail
-	KnownContact bool   `json:"known_contact,omitempty"` // the requester was met before this mail: proven once, or written to by one of us
+	KnownContact bool   `json:"known_contact,omitempty"` // the author was met before this mail: proven once, written to by one of us, or answering a mail of his own
 	NoAck        bool   `json:"no_ack,omitempty"`        // another ticket of the same mail is acknowledged
 }
 

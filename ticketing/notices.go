@@ -1,9 +1,12 @@
 package ticketing
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"ticketgate/ticketing/agenda"
 	"ticketgate/ticketing/message"
@@ -86,7 +89,47 @@ func (w *work) unheard(n *Notice, t *ticketRow) (bool, error) {
 	if w.d.acked == nil {
 		return false, nil
 	}
-	return w.d.acked(w.tx, r.Address)
+	had, alarm, err := w.d.acked(w.tx, r.Address)
+	if err != nil || alarm == "" {
+		return had, err
+	}
+	out := Withheld(w.d.Admin(), t.Queue, t.Number, alarm, w.now)
+	if len(out.Audience) == 0 {
+		return had, nil
+	}
+	payload, err := json.Marshal(out)
+	if err != nil {
+		return false, fmt.Errorf("notice: %w", err)
+	}
+	w.jobs = append(w.jobs, agenda.Job{Lane: NoticeLane, Key: out.ID, Payload: payload})
+	return had, nil
+}
+
+// EventWithheld is the notice that tells the administrator that a limit keeps
+// mail from being sent. It says in Detail which.
+const EventWithheld = "mail_withheld"
+
+// Withheld makes that notice; one a day for the same news. Without an
+// administrator it has no audience.
+func Withheld(admin, queue string, ticket uint64, what string, at time.Time) Notice {
+	sum := sha256.Sum256([]byte(what))
+	n := Notice{
+		ID: "wht_" + at.UTC().Format("2006-01-02") + "_" + hex.EncodeToString(sum[:8]), Event: EventWithheld, Ticket: ticket, Queue: queue,
+		Actor: Actor{Kind: "system"}, At: at, Detail: clip(what, maxDiagnostic), NoAck: true,
+	}
+	if admin != "" {
+		n.Audience = []Recipient{{Role: "admin", Address: admin}}
+	}
+	return n
+}
+
+// Admin is the administrator's address, "" if there is none or if it is one of
+// the desk's own: news about mail must not become mail to the desk.
+func (d *Desk) Admin() string {
+	if d.admin == "" || d.own(message.Fold(d.admin)) != nil {
+		return ""
+	}
+	return d.admin
 }
 
 func split(list []Recipient) (head, rest []Recipient) {

@@ -81,7 +81,7 @@ func (w *work) split(by Actor, t *ticketRow, m *Message, s *seeds) (*ticketRow, 
 	w.tally.created = append(w.tally.created, labels2{row.Queue, "split"})
 	author := message.Address{Name: m.Author.Name, Addr: m.Author.Address}
 	row.Requester = person(author)
-	known, err := w.contact(author, false)
+	known, err := w.contact(author, mentioned)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -35,7 +35,7 @@ func TestOnlyAcknowledgementsThatCanBe(t *testing.T) {
 			{Name: "mute", Address: "mute@help.example", TrustedForwarders: forwarders},
 			{Name: "staffed", Address: "staffed@help.example", Agents: []string{"otto"}, TrustedForwarders: forwarders},
 		},
-		Acked: func(_ store.Reader, address string) (bool, error) { return had[address], nil },
+		Acked: func(_ store.Tx, address string) (bool, string, error) { return had[address], "", nil },
 	})
 	if err != nil {
 		t.Fatal(err)

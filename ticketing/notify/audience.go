@@ -8,7 +8,7 @@ import (
 )
 
 // events are the notices this package tells; others are counted as "other".
-var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "backlog",
+var events = []string{"ticket_created", "public_message", "internal_message", "third_party", "delivery_failed", "held_digest", "backlog", "mail_withheld",
 	"reminder", "task_assigned", "commands_failed", "other"}
 
 func eventLabel(event string) string {
@@ -73,6 +73,10 @@ func (a *affair) judge(l *letter) string {
 		return "not concerned by this event"
 	case a.caused(l):
 		return a.judgeAck(l)
+	case !vouched(a):
+		return "the author is unproven"
+	case a.optedOut[l.folded]:
+		return "opted out"
 	case !a.queue.CopyAlways && stoodIn(a.msg, l.folded):
 		return "stood in the mail that caused it"
 	}

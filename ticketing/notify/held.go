@@ -15,10 +15,21 @@ import (
 	"ticketgate/ticketing/store"
 )
 
-// tellHeld tells what a queue holds: one mail to its lead, about no ticket. What
-// strangers wrote stands in it as text on one line, and nothing in it can be
-// answered to them.
+// tellHeld tells what a queue holds: one mail to its lead. What strangers wrote
+// stands in it as text on one line, and nothing in it can be answered to them.
 func (n *Notifier) tellHeld(ctx context.Context, job agenda.Job, notice ticketing.Notice) error {
+	if notice.Held == nil {
+		notice.Audience = nil
+	}
+	return n.report(ctx, job, notice, nil, func(q *ticketing.Queue) (subject, text string) {
+		return heldSubject(notice.Held, q), heldText(notice.Held)
+	})
+}
+
+// report tells people of ours something about a queue and no ticket: one mail
+// each, with the null sender. A limit that has no token left ends the notice
+// without a mail.
+func (n *Notifier) report(ctx context.Context, job agenda.Job, notice ticketing.Notice, under *limit, say func(*ticketing.Queue) (subject, text string)) error {
 	q, ok := n.o.Desk.Queue(notice.Queue)
 	var parcels []parcel
 	defer func() {
@@ -30,7 +41,7 @@ func (n *Notifier) tellHeld(ctx context.Context, job agenda.Job, notice ticketin
 	failed := 0
 	for _, r := range notice.Audience {
 		to, known := n.presently(r)
-		if !ok || notice.Held == nil || !known {
+		if !ok || !known {
 			skipped = append(skipped, skip{r.Role, "the queue or the agent is not configured any more"})
 			continue
 		}
@@ -38,19 +49,32 @@ func (n *Notifier) tellHeld(ctx context.Context, job agenda.Job, notice ticketin
 			failed++
 			continue
 		}
-		p, err := n.writeHeld(ctx, notice, q, to)
+		subject, text := say(q)
+		p, err := n.writeReport(ctx, notice, q, to, subject, text)
 		if err != nil {
-			return fmt.Errorf("notify: compose digest: %w", err)
+			return fmt.Errorf("notify: compose report: %w", err)
+		}
+		p.role = r.Role
+		if under != nil {
+			p.limits = []limit{*under}
 		}
 		parcels = append(parcels, p)
 	}
 	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
+	queued := 0
 	err := n.o.DB.Update(ctx, func(tx store.Tx) error {
-		_, err := n.submit(tx, job, parcels)
-		return err
+		sent, _, err := n.allow(tx, parcels)
+		if err != nil {
+			return err
+		}
+		queued = len(sent)
+		return n.submit(tx, job, sent)
 	})
 	if err == nil {
-		n.account(notice, len(parcels), failed, skipped, nil)
+		for range len(parcels) - queued {
+			skipped = append(skipped, skip{"admin", "enough warnings for today"})
+		}
+		n.account(notice, queued, failed, skipped, nil)
 	}
 	return err
 }
@@ -68,14 +92,13 @@ func (n *Notifier) presently(r ticketing.Recipient) (to message.Address, known b
 	return message.Address{Name: agent.DisplayName, Addr: agent.Addresses[0]}, true
 }
 
-func (n *Notifier) writeHeld(ctx context.Context, notice ticketing.Notice, q *ticketing.Queue, to message.Address) (parcel, error) {
+func (n *Notifier) writeReport(ctx context.Context, notice ticketing.Notice, q *ticketing.Queue, to message.Address, subject, text string) (parcel, error) {
 	domain := message.Address{Addr: q.Address}.Domain()
 	sum := sha256.Sum256([]byte(notice.ID + "\x00" + to.Addr))
-	messageID := "<digest." + hex.EncodeToString(sum[:16]) + "@" + domain + ">"
-	text := heldText(notice.Held)
+	messageID := "<report." + hex.EncodeToString(sum[:16]) + "@" + domain + ">"
 	draft := message.Draft{
 		From: message.Address{Name: queueName(q), Addr: q.Address}, To: []message.Address{to},
-		Subject: heldSubject(notice.Held, q), Date: notice.At, MessageID: messageID,
+		Subject: subject, Date: notice.At, MessageID: messageID,
 		Text: text, HTML: "<pre>" + html.EscapeString(text) + "</pre>",
 		Extra: []message.Field{
 			{Name: ticketing.LoopHeader, Value: n.o.Desk.Keyring().LoopMark(messageID)},
@@ -93,7 +116,7 @@ func (n *Notifier) writeHeld(ctx context.Context, notice ticketing.Notice, q *ti
 		w.Discard()
 		return parcel{}, err
 	}
-	// The null sender: a report about a digest would only be held mail itself.
+	// The null sender: a report about this mail would only be held itself.
 	return parcel{writer: w, sealed: sealed, outbound: message.Outbound{
 		ID: id, Class: "notification", To: to.Addr, SHA256: sealed.Ref().SHA256, Size: sealed.Ref().Size,
 		Domain: domain, Queue: q.Name, UTF8: draft.NeedsUTF8(),

@@ -36,12 +36,11 @@ func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
 			address := message.Fold(a.notice.Audience[0].Address)
 			refused, known := had[address]
 			var err error
-			if !known {
-				refused, err = n.hadAck(tx, address)
+			if !known || refused {
+				if refused, err = n.hadAck(tx, a.notice, address); err != nil {
+					return err
+				}
 				had[address] = refused
-			}
-			if err != nil {
-				return err
 			}
 			if !refused {
 				open = append(open, a.job)
@@ -62,7 +61,7 @@ func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
 		return jobs
 	}
 	for _, a := range hushed {
-		n.account(a.notice, 0, 0, nil, []refusal{{scope: scopeAddress}})
+		n.account(a.notice, 0, 0, nil, []refusal{{limit: limit{scope: scopeAddress}, role: "requester"}})
 	}
 	return append(open, loud...)
 }
@@ -83,11 +82,10 @@ func onlyAck(n *ticketing.Notice) bool {
 }
 
 // hadAck is Acks.Had in the transaction that ends the notice.
-func (n *Notifier) hadAck(tx store.Tx, address string) (bool, error) {
-	l := addressLimit(address)
-	row, err := n.ackRow(tx, l)
-	if err != nil {
-		return false, err
+func (n *Notifier) hadAck(tx store.Tx, notice ticketing.Notice, address string) (bool, error) {
+	had, alarm, err := n.had.Had(tx, address)
+	if err == nil && alarm != "" {
+		err = n.alarm(tx, notice, alarm)
 	}
-	return l.refuses(row, tx.Now()), nil
+	return had, err
 }

@@ -38,6 +38,8 @@ type Desk interface {
 	Ticket(ctx context.Context, number uint64) (*ticketing.Ticket, error)
 	Message(ctx context.Context, id string) (*ticketing.Message, error)
 	Messages(ctx context.Context, ticket uint64, after, limit int) ([]*ticketing.Message, error)
+	OptedOut(ctx context.Context, addresses ...string) (map[string]bool, error)
+	Admin() string
 	Raw(ctx context.Context, m *ticketing.Message) (*blob.Reader, error)
 	Thread(ctx context.Context, ticket uint64, person string) (inReplyTo string, references []string, err error)
 }
@@ -75,6 +77,7 @@ const (
 type Notifier struct {
 	o        Options
 	acks     *store.Table[ackRow]
+	had      *Acks
 	total    *prometheus.CounterVec
 	withheld *prometheus.CounterVec
 }
@@ -86,14 +89,14 @@ func New(o Options) *Notifier {
 	}
 	o.Acks = o.Acks.orDefaults()
 	n := &Notifier{
-		o: o, acks: ackTable(),
+		o: o, acks: ackTable(), had: NewAcks(),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ticketgate_notifications_total",
 			Help: "Notifications decided, by event and result.",
 		}, []string{"event", "result"}),
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ticketgate_acknowledgements_withheld_total",
-			Help: "Acknowledgements not sent because of a limit, by the limit, where the desk asked for one.",
+			Name: "ticketgate_automatic_mail_withheld_total",
+			Help: "Acknowledgements and copies not sent because of a limit, by the limit, where the desk asked for them.",
 		}, []string{"limit"}),
 	}
 	for _, event := range events {

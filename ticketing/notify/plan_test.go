@@ -93,9 +93,10 @@ func TestPlan(t *testing.T) {
 		{"and the queue copies always", "ticket_created", anna, join(to("bo@c"), func(s *staged) { s.queue.CopyAlways = true }), "ack*:anna@c bo@c fred otto ada"},
 		{"staff in its Cc is told all the same", "ticket_created", anna, to("fred@staff"), "ack*:anna@c bo@c fred otto ada"},
 		{"DMARC passed", "ticket_created", anna, trust("T2"), "ack*:anna@c bo@c fred otto ada"},
-		{"nothing vouches for the sender", "ticket_created", anna, trust("T0"), "bo@c fred otto ada"},
-		{"trust is not known", "ticket_created", anna, trust(""), "bo@c fred otto ada"},
+		{"nothing vouches for the sender: what he wrote reaches no customer", "ticket_created", anna, trust("T0"), "fred otto ada"},
+		{"trust is not known", "ticket_created", anna, trust(""), "fred otto ada"},
 		{"unproven, but known", "ticket_created", anna, join(trust("T0"), func(s *staged) { s.notice.KnownContact = true }), "ack:anna@c bo@c fred otto ada"},
+		{"opted out", "ticket_created", anna, func(s *staged) { s.optedOut = map[string]bool{"anna@c": true} }, "bo@c fred otto ada"},
 		{"acknowledgements are off", "ticket_created", anna, func(s *staged) { s.queue.AutoAck = false }, "bo@c fred otto ada"},
 		{"another queue acknowledges", "ticket_created", anna, func(s *staged) { s.notice.NoAck = true }, "bo@c fred otto ada"},
 		{"null return path", "ticket_created", anna, func(s *staged) { s.msg.Envelope.From = "" }, "bo@c fred otto ada"},
@@ -111,6 +112,9 @@ func TestPlan(t *testing.T) {
 
 		// Public messages.
 		{"requester writes", "public_message", anna, nil, "bo@c fred otto ada"},
+		{"an unproven requester's words reach no CC", "public_message", anna, trust("T0"), "fred otto ada"},
+		{"unless he was met before", "public_message", anna, join(trust("T0"), func(s *staged) { s.notice.KnownContact = true }), "bo@c fred otto ada"},
+		{"the CC opted out", "public_message", anna, func(s *staged) { s.optedOut = map[string]bool{"bo@c": true} }, "fred otto ada"},
 		{"requester is never acknowledged twice", "public_message", anna, trust("T2"), "bo@c fred otto ada"},
 		{"requester writes to the CC too", "public_message", anna, to("bo@c"), "fred otto ada"},
 		{"requester writes, assigned", "public_message", anna, assigned, "bo@c fred otto"},

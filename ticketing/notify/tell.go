@@ -19,11 +19,13 @@ type affair struct {
 	ticket *ticketing.Ticket
 	queue  *ticketing.Queue
 	agents func(name string) (*ticketing.Agent, bool)
-	msg    *ticketing.Message // nil if the notice is about no message
-	mail   *message.Mail      // its parsed bytes; nil if no letter repeats them
-	text   string             // what its author newly wrote
-	shown  string             // the same for customers
-	answer *quotation         // the public message before it, if msg answers customers
+
+	optedOut map[string]bool    // customers of the audience, folded
+	msg      *ticketing.Message // nil if the notice is about no message
+	mail     *message.Mail      // its parsed bytes; nil if no letter repeats them
+	text     string             // what its author newly wrote
+	shown    string             // the same for customers
+	answer   *quotation         // the public message before it, if msg answers customers
 
 	backlog []earlier // what a new CC is told
 	unsaid  int       // messages that do not fit into his mail
@@ -43,8 +45,11 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	if err != nil {
 		return err
 	}
-	if notice.Event == ticketing.EventHeldDigest {
+	switch notice.Event {
+	case ticketing.EventHeldDigest:
 		return n.tellHeld(ctx, job, notice)
+	case ticketing.EventWithheld:
+		return n.tellWithheld(ctx, job, notice)
 	}
 	a, err := n.load(ctx, notice)
 	if err != nil {
@@ -74,8 +79,18 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
 	var refused []refusal
 	err = n.o.DB.Update(ctx, func(tx store.Tx) (err error) {
-		refused, err = n.submit(tx, job, parcels)
-		return err
+		var sent []parcel
+		if sent, refused, err = n.allow(tx, parcels); err != nil {
+			return err
+		}
+		for _, r := range refused {
+			if r.alert {
+				if err := n.alarm(tx, notice, r.says()); err != nil {
+					return err
+				}
+			}
+		}
+		return n.submit(tx, job, sent)
 	})
 	if err != nil {
 		return err
@@ -84,28 +99,17 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	return nil
 }
 
-// submit ends the notice and hands over its parcels, but for acknowledgements
-// over a limit.
-func (n *Notifier) submit(tx store.Tx, job agenda.Job, parcels []parcel) (refused []refusal, err error) {
+// submit hands parcels over and ends their notice.
+func (n *Notifier) submit(tx store.Tx, job agenda.Job, parcels []parcel) error {
 	for _, p := range parcels {
-		if p.ack {
-			no, err := n.takeAck(tx, p.outbound.To)
-			if err != nil {
-				return nil, err
-			}
-			if no != nil {
-				refused = append(refused, *no)
-				continue
-			}
-		}
 		if err := p.sealed.Link(tx); err != nil {
-			return nil, err
+			return err
 		}
 		if err := n.o.Outbox.Submit(tx, p.outbound); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return refused, n.o.Agenda.Done(tx, job)
+	return n.o.Agenda.Done(tx, job)
 }
 
 // account tells metrics and log what became of a notice that has been told.
@@ -116,9 +120,9 @@ func (n *Notifier) account(notice ticketing.Notice, queued, failed int, skipped 
 	for _, r := range refused {
 		n.withheld.WithLabelValues(r.scope).Inc()
 		if r.alert {
-			n.o.Log.Warn("acknowledgements are being withheld; mail is still stored", "limit", r.scope, "of", r.name, "ticket", notice.Ticket)
+			n.o.Log.Warn("automatic mail is being withheld; mail that arrives is still stored", "limit", r.scope, "of", r.name, "ticket", notice.Ticket)
 		}
-		skipped = append(skipped, skip{"requester", "acknowledgement limit: " + r.scope})
+		skipped = append(skipped, skip{r.role, "limit: " + r.scope})
 	}
 	n.total.WithLabelValues(event, "excluded").Add(float64(len(skipped)))
 	for _, s := range skipped {
@@ -145,6 +149,9 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	if a.msg, err = n.o.Desk.Message(ctx, notice.Message); err != nil {
 		return nil, err
 	}
+	if a.optedOut, err = n.optedOut(ctx, a); err != nil {
+		return nil, err
+	}
 	if detailed(notice.Event) {
 		return a, nil // it names the message and does not repeat it
 	}
@@ -160,6 +167,24 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 		a.answer, err = n.lastPublic(ctx, a)
 	}
 	return a, err
+}
+
+// optedOut asks which customers want no mail that nobody wrote to them. What
+// our people write goes to everybody.
+func (n *Notifier) optedOut(ctx context.Context, a *affair) (map[string]bool, error) {
+	if byUs(a.msg) {
+		return nil, nil
+	}
+	var customers []string
+	for _, r := range a.notice.Audience {
+		if r.Agent == "" {
+			customers = append(customers, r.Address)
+		}
+	}
+	if len(customers) == 0 {
+		return nil, nil
+	}
+	return n.o.Desk.OptedOut(ctx, customers...)
 }
 
 // public reports whether customers may read a message.

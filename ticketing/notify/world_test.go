@@ -66,6 +66,8 @@ type fakeDesk struct {
 	messages map[uint64][]*ticketing.Message
 	keys     *message.Keyring
 	blobs    *blob.Store
+	optedOut map[string]bool
+	admin    string
 	onThread func() // runs while a letter is composed
 }
 
@@ -100,6 +102,18 @@ func (d *fakeDesk) Messages(_ context.Context, ticket uint64, after, limit int) 
 func (d *fakeDesk) Raw(ctx context.Context, m *ticketing.Message) (*blob.Reader, error) {
 	return d.blobs.Open(ctx, m.Raw.SHA256)
 }
+
+func (d *fakeDesk) OptedOut(_ context.Context, addresses ...string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, a := range addresses {
+		if d.optedOut[message.Fold(a)] {
+			out[message.Fold(a)] = true
+		}
+	}
+	return out, nil
+}
+
+func (d *fakeDesk) Admin() string { return d.admin }
 
 // Thread refers to what the person wrote, which is enough to tell letters apart.
 func (d *fakeDesk) Thread(_ context.Context, ticket uint64, person string) (inReplyTo string, references []string, err error) {
@@ -151,6 +165,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.desk = &fakeDesk{
 		keys:     keys,
+		admin:    "root@help-admin.example",
 		tickets:  map[uint64]*ticketing.Ticket{},
 		messages: map[uint64][]*ticketing.Message{},
 		queues: map[string]*ticketing.Queue{"support": {

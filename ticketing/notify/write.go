@@ -20,7 +20,8 @@ type parcel struct {
 	writer   *blob.Writer
 	sealed   *blob.Sealed
 	outbound message.Outbound
-	ack      bool
+	role     string
+	limits   []limit // those it must get past when it is handed over
 }
 
 func (p parcel) domain() string { return message.Address{Addr: p.outbound.To}.Domain() }
@@ -51,7 +52,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 		w.Discard()
 		return parcel{}, nil, err
 	}
-	p = parcel{writer: w, sealed: sealed, ack: l.ack, outbound: message.Outbound{
+	p = parcel{writer: w, sealed: sealed, role: l.role, limits: n.limitsOf(a, l), outbound: message.Outbound{
 		ID:     id,
 		Class:  parcelClass(a, l),
 		From:   returnPath,
