@@ -3,6 +3,7 @@ package message
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -12,17 +13,29 @@ import (
 // HTMLToText renders HTML as plain text that keeps links, lists, table cells,
 // line structure and quote marks: links as "text <url>", cells of a row apart
 // by tabs, blockquotes with "> ". Scripts, styles and elements that the page
-// hides are left out. It reads tags one by one and needs no tree, so that no
-// nesting is too deep and the time is linear.
+// hides are left out. It reads tags one by one and needs no tree: the time is
+// linear and the nesting that counts is bounded.
 func HTMLToText(src string) string {
+	text, _ := htmlText(src)
+	return text
+}
+
+// htmlText is HTMLToText with what the structure of the page says of each line;
+// nil if the lines cannot be told apart.
+func htmlText(src string) (string, []lineMark) {
 	w := &textWriter{skipHidden: true}
 	w.render(src)
-	if w.hideName != "" || strings.TrimSpace(w.out.String()) == "" {
+	if w.hidden || strings.TrimSpace(w.out.String()) == "" {
 		// A hidden element without an end would swallow the mail.
 		w = &textWriter{}
 		w.render(src)
 	}
-	return cleanText(w.text())
+	w.settleRegions(len(w.marks))
+	text := cleanText(w.text())
+	if n := strings.Count(text, "\n") + 1; n <= len(w.marks) {
+		return text, w.marks[:n]
+	}
+	return text, nil
 }
 
 // Depths beyond these are drawn like these: a million blockquotes must not make
@@ -30,27 +43,48 @@ func HTMLToText(src string) string {
 const (
 	maxQuoteMarks = 12
 	maxListDepth  = 8
+	maxOpen       = 200 // elements whose end is known to end something
 )
 
 type textWriter struct {
 	out    strings.Builder
-	line   []byte // the current line without its quote marks
-	quote  int
-	drawn  int // quote depth of the last line written
-	breaks int // line breaks owed before the next text
+	marks  []lineMark // of the lines in out
+	line   []byte     // the current line without its quote marks
+	drawn  int        // quote depth of the last line written
+	breaks int        // line breaks owed before the next text
 	space  bool
 	cell   bool
-	pre    int
 	lists  []int  // item counters; -1 in an unordered list
 	href   string // of the open link
 	from   int    // length of line where its text begins; -1 when the line has ended since
 
+	textState
+	open       []openText
+	count      map[string]int // of open elements by name
+	regions    []region
 	skipHidden bool
-	hideName   string // element being skipped
-	hideDepth  int
+	looks      int // elements looked at: what makes the time grow
+}
+
+// textState is what an element changes for as long as it is open.
+type textState struct {
+	quote  int // depth of blockquotes
+	cited  int // of those that are quotations for sure
+	pre    int
+	nested int // length of lists
+	hidden bool
+	mark   lineMark
+	region int // 1 + index of the innermost region, 0 = none
+}
+
+// openText is an open element and the state before it.
+type openText struct {
+	name   string
+	before textState
 }
 
 func (w *textWriter) render(src string) {
+	w.count = map[string]int{}
 	z := html.NewTokenizer(strings.NewReader(src))
 	for {
 		switch z.Next() {
@@ -61,7 +95,7 @@ func (w *textWriter) render(src string) {
 			w.flush()
 			return
 		case html.TextToken:
-			if w.hideName == "" {
+			if !w.hidden {
 				w.chars(string(z.Text()))
 			}
 		case html.StartTagToken:
@@ -86,31 +120,123 @@ func (w *textWriter) tag(z *html.Tokenizer, closed bool) {
 			attr[string(k)] = string(v)
 		}
 	}
-	if w.hideName != "" {
-		if name == w.hideName && !closed {
-			w.hideDepth++
-		}
+	w.implied(name)
+	before := w.textState
+	if !w.hidden {
+		w.start(name, attr)
+	}
+	switch {
+	case voidElements[name]:
+		return
+	case closed && skippedElements[name]:
+		return
+	case skippedElements[name] || w.skipHidden && hides(name, attr):
+		w.hidden = true
+	}
+	if len(w.open) == maxOpen {
+		w.textState = before // its end will not be seen
 		return
 	}
-	if !closed && !voidElements[name] && (skippedElements[name] || w.skipHidden && hides(name, attr)) {
-		w.hideName, w.hideDepth = name, 1
-		return
-	}
-	w.start(name, attr)
-	if closed && !voidElements[name] {
+	w.open = append(w.open, openText{name, before})
+	w.count[name]++
+	if closed {
 		w.end(name)
 	}
 }
 
-var voidElements = map[string]bool{"br": true, "hr": true, "img": true, "input": true, "meta": true, "link": true, "base": true, "col": true, "area": true, "wbr": true, "embed": true, "source": true}
+// implied closes what a start tag closes without saying so.
+func (w *textWriter) implied(name string) {
+	switch {
+	case name == "li":
+		w.closeUpTo([]string{"li"}, "ul", "ol", "menu", "dir")
+	case name == "tr":
+		w.closeUpTo([]string{"tr", "td", "th"}, "table")
+	case name == "td" || name == "th":
+		w.closeUpTo([]string{"td", "th"}, "tr", "table")
+	case name == "dt" || name == "dd":
+		w.closeUpTo([]string{"dt", "dd"}, "dl")
+	case blockElements[name]:
+		if n := len(w.open); n > 0 && w.open[n-1].name == "p" {
+			w.end("p")
+		}
+	}
+}
+
+// closeUpTo closes the outermost of the named elements that is nearer than any
+// of the limits.
+func (w *textWriter) closeUpTo(names []string, limits ...string) {
+	some := false
+	for _, n := range names {
+		some = some || w.count[n] > 0
+	}
+	if !some {
+		return
+	}
+	at := -1
+	for i := len(w.open) - 1; i >= 0 && !slices.Contains(limits, w.open[i].name); i-- {
+		w.looks++
+		if slices.Contains(names, w.open[i].name) {
+			at = i
+		}
+	}
+	for at >= 0 && len(w.open) > at {
+		w.pop()
+	}
+}
+
+// end closes an element and what was left open in it. An end tag does not reach
+// out of a table's cell.
+func (w *textWriter) end(name string) {
+	if w.count[name] == 0 {
+		if name == "p" || name == "br" {
+			w.start(name, nil)
+		}
+		return
+	}
+	barrier := name != "table" && name != "tr" && name != "td" && name != "th" && name != "tbody" && name != "body" && name != "html"
+	for i := len(w.open) - 1; i >= 0; i-- {
+		w.looks++
+		if w.open[i].name == name {
+			for len(w.open) > i {
+				w.pop()
+			}
+			return
+		}
+		if barrier && (w.open[i].name == "td" || w.open[i].name == "th" || w.open[i].name == "table") {
+			return
+		}
+	}
+}
+
+func (w *textWriter) pop() {
+	e := w.open[len(w.open)-1]
+	w.open = w.open[:len(w.open)-1]
+	w.count[e.name]--
+	if !w.hidden {
+		w.finish(e.name)
+	}
+	if w.region != e.before.region {
+		w.flush()
+		w.endRegion(w.region)
+	} else if w.mark != e.before.mark {
+		w.flush()
+	}
+	w.textState = e.before
+	w.lists = w.lists[:min(len(w.lists), w.nested)]
+}
+
+var voidElements = map[string]bool{"br": true, "hr": true, "img": true, "input": true, "meta": true, "link": true, "base": true, "col": true, "area": true, "wbr": true, "embed": true, "source": true, "param": true, "track": true, "keygen": true, "frame": true}
 
 // skippedElements hold no text of the author.
 var skippedElements = map[string]bool{"script": true, "style": true, "title": true, "template": true, "noframes": true, "svg": true, "select": true}
 
+var blockElements = map[string]bool{"p": true, "h1": true, "h2": true, "h3": true, "h4": true, "h5": true, "h6": true, "dl": true, "table": true, "fieldset": true, "figure": true, "div": true, "section": true, "article": true, "header": true, "footer": true,
+	"address": true, "center": true, "form": true, "main": true, "nav": true, "aside": true, "pre": true, "blockquote": true, "ul": true, "ol": true, "hr": true}
+
 // hides: preview lines of newsletters, and the like.
 func hides(name string, attr map[string]string) bool {
 	switch name {
-	case "div", "span", "td", "table", "font":
+	case "div", "span", "td", "table", "font", "p":
 		style := strings.ReplaceAll(strings.ToLower(attr["style"]), " ", "")
 		return strings.Contains(style, "display:none") || strings.Contains(style, "mso-hide:all")
 	}
@@ -134,14 +260,16 @@ func (w *textWriter) start(name string, attr map[string]string) {
 		w.pre++
 	case "blockquote":
 		w.block(1)
-		w.quote++
 	case "ul", "ol", "menu", "dir":
 		w.block(1)
 		n := -1
 		if name == "ol" {
 			n = 0
 		}
-		w.lists = append(w.lists, n)
+		if len(w.lists) < 1000 {
+			w.lists = append(w.lists, n)
+			w.nested = len(w.lists)
+		}
 	case "li":
 		w.item()
 	case "td", "th":
@@ -154,36 +282,15 @@ func (w *textWriter) start(name string, attr map[string]string) {
 			w.word("[" + alt + "]")
 		}
 	}
+	w.structure(name, attr)
 }
 
-func (w *textWriter) end(name string) {
-	if w.hideName != "" {
-		if name == w.hideName {
-			if w.hideDepth--; w.hideDepth == 0 {
-				w.hideName = ""
-			}
-		}
-		return
-	}
+// finish is what the end of an element does to the text.
+func (w *textWriter) finish(name string) {
 	switch name {
-	case "p", "h1", "h2", "h3", "h4", "h5", "h6", "dl", "table", "fieldset", "figure":
+	case "p", "h1", "h2", "h3", "h4", "h5", "h6", "dl", "table", "fieldset", "figure", "pre", "textarea", "xmp", "listing":
 		w.block(2)
-	case "div", "tr", "section", "article", "header", "footer", "address", "center", "form", "dt", "dd", "caption", "main", "nav", "aside", "li":
-		w.block(1)
-	case "pre", "textarea", "xmp", "listing":
-		if w.pre > 0 {
-			w.pre--
-		}
-		w.block(2)
-	case "blockquote":
-		w.block(1)
-		if w.quote > 0 {
-			w.quote--
-		}
-	case "ul", "ol", "menu", "dir":
-		if n := len(w.lists); n > 0 {
-			w.lists = w.lists[:n-1]
-		}
+	case "div", "tr", "section", "article", "header", "footer", "address", "center", "form", "dt", "dd", "caption", "main", "nav", "aside", "li", "blockquote", "ul", "ol", "menu", "dir":
 		w.block(1)
 	case "a":
 		w.endLink()
@@ -273,8 +380,11 @@ func (w *textWriter) word(s string) {
 	}
 	w.cell, w.space = false, false
 	for _, r := range s {
-		if r == '\u00a0' || r == '\u202f' {
+		switch r {
+		case '\u00a0', '\u202f', '\v', '\f', '\u0085', '\u2028', '\u2029', '\n':
 			r = ' '
+		case '\r':
+			continue
 		}
 		if unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c' { // soft hyphens and invisible marks
 			continue
@@ -306,6 +416,7 @@ func (w *textWriter) begin() {
 		marks := min(w.drawn, w.quote, maxQuoteMarks)
 		for range w.breaks - 1 {
 			w.out.WriteString(strings.Repeat(">", marks) + "\n")
+			w.marks = append(w.marks, w.lineMark())
 		}
 	}
 	w.breaks, w.space, w.cell = 0, false, false
@@ -326,6 +437,7 @@ func (w *textWriter) flush() {
 	w.drawn = w.quote
 	w.out.WriteString(l)
 	w.out.WriteByte('\n')
+	w.marks = append(w.marks, w.lineMark())
 	w.breaks = 0
 }
 

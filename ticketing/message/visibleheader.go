@@ -23,6 +23,7 @@ func (s *splitter) headerBlock(i int) bool {
 	}
 	seen, n := first, 1
 	for j := i + 1; j < len(s.lines) && j < i+maxBlock; j++ {
+		s.looks++
 		f := blockField(s.lines[j])
 		if f == 0 {
 			if strings.TrimSpace(s.lines[j]) == "" && n > 1 {
@@ -36,6 +37,27 @@ func (s *splitter) headerBlock(i int) bool {
 		}
 	}
 	return n >= 3 && seen&saysFrom != 0
+}
+
+// labels returns how many lines from i on have the form of a header block in a
+// language we have no words of: at least three labels with values, one of them
+// an address or a day. Forms look the same, so it counts only above what is
+// known to be a copy.
+func (s *splitter) labels(i int) int {
+	n, telling := 0, false
+	for ; n < maxBlock && i+n < len(s.lines); n++ {
+		s.looks++
+		l := strings.Trim(s.lines[i+n], " \t*_|\u200e")
+		name, value, ok := strings.Cut(l[:min(len(l), 300)], ":")
+		if !ok || name == "" || len(name) > 40 || strings.TrimSpace(value) == "" || strings.Count(strings.TrimSpace(name), " ") > 2 {
+			break
+		}
+		telling = telling || strings.Contains(value, "@") || hasYear(value)
+	}
+	if n < 3 || !telling {
+		return 0
+	}
+	return n
 }
 
 // blockField returns what a line names: From, Date, To or Subject, else 0.
