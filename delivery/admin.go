@@ -245,6 +245,7 @@ func (q *Queue) changeIn(tx store.Tx, id string, fn func(store.Tx, *row) (state 
 	if p.Phase != "" {
 		return ErrInFlight
 	}
+	old := *p
 	state, err := fn(tx, p)
 	if err != nil {
 		return err
@@ -266,9 +267,9 @@ func (q *Queue) changeIn(tx store.Tx, id string, fn func(store.Tx, *row) (state 
 		return err
 	}
 	if state == "cancelled" {
-		return q.parcels.Delete(tx, key)
+		return q.remove(tx, &old)
 	}
-	return q.parcels.Put(tx, p)
+	return q.parcels.Replace(tx, &old, p)
 }
 
 // waiting is the reported state of a parcel that waits for an attempt.

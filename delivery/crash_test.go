@@ -193,6 +193,11 @@ func afterwards(t *testing.T, db store.DB, clk *clock, p plug) (twice, ambiguous
 	return twice, ambiguous
 }
 
+// leave is a grant that the scheduler knows nothing of.
+func leave(domain string) *grant {
+	return &grant{dest: &dest{domain: domain}, site: &site{name: "domain/" + domain, provider: otherProvider, window: 1, limit: 1}, n: 1}
+}
+
 // A worker whose lease lapsed and was taken over cannot send its dot, and its
 // outcome does not count.
 func TestOvertakenWorker(t *testing.T) {
@@ -203,11 +208,11 @@ func TestOvertakenWorker(t *testing.T) {
 		depth++
 		if depth == 1 {
 			b.clk.move(2 * time.Hour) // longer than the lease
-			claims, err := b.q.claim(ctx, "mail/customer.example", 1)
+			claims, err := b.q.claim(ctx, "mail/customer.example/reply", 1)
 			if err != nil || len(claims) != 1 {
 				t.Fatal(claims, err)
 			}
-			b.q.work(ctx, ctx, "mail/customer.example", claims)
+			b.q.work(ctx, ctx, leave("customer.example"), claims)
 		}
 		if err := tr.OnDot(ctx); err != nil {
 			return courier.Result{Phase: courier.PhaseBody, Err: err}
@@ -231,20 +236,20 @@ func TestLateWorkerIsFenced(t *testing.T) {
 	b := setup(t, takes(accepted))
 	b.submit("out_1", "anna@customer.example")
 	ctx := t.Context()
-	late, err := b.q.claim(ctx, "mail/customer.example", 1)
+	late, err := b.q.claim(ctx, "mail/customer.example/reply", 1)
 	if err != nil || len(late) != 1 {
 		t.Fatal(late, err)
 	}
 	b.clk.move(2 * time.Hour)
-	mine, err := b.q.claim(ctx, "mail/customer.example", 1)
+	mine, err := b.q.claim(ctx, "mail/customer.example/reply", 1)
 	if err != nil || len(mine) != 1 {
 		t.Fatal(mine, err)
 	}
 	if err := b.q.markDot(ctx, late[0], nil); err == nil {
 		t.Error("the late worker may send its dot")
 	}
-	b.q.settle("mail/customer.example", late[0], unknown, nil, 0)
+	b.q.settle(leave("customer.example"), late[0], unknown, nil, 0)
 	b.expect("the late outcome", "out_1", "queued", Active)
-	b.q.settle("mail/customer.example", mine[0], accepted, nil, 0)
+	b.q.settle(leave("customer.example"), mine[0], accepted, nil, 0)
 	b.expect("the owner's outcome", "out_1", "queued sent", "")
 }

@@ -82,13 +82,27 @@ type Options struct {
 
 	// Retry are the waits after the first, second … failed attempt; the last
 	// one repeats. Each is spread by a fifth either way.
-	Retry  []time.Duration
-	Expire time.Duration // when to give up; 0 = four days
+	Retry []time.Duration
+	// When to give up: replies and relayed mail after Expire (0 = four days),
+	// notifications after ExpireNotice (0 = a day), bulk mail after ExpireBulk
+	// (0 = half a day); the latter two never later than replies.
+	Expire, ExpireNotice, ExpireBulk time.Duration
 
-	Workers        int // deliveries at once; 0 = 64
-	PerDestination int // deliveries at once to one domain; 0 = 10
-	GlobalRate     Rate
-	DestRate       Rate // per destination
+	Workers        int // deliveries at once; 0 = 500
+	PerDestination int // deliveries at once to one domain, and to one site; 0 = 10
+	// Rates are budgets of mails, by scope ("domain") or one member of it
+	// ("domain/example.org"); see the scopes. A missing one is no limit.
+	Rates     map[string]Rate
+	Providers []Provider // nil = DefaultProviders
+
+	// With SoftLimit parcels in the queue, new bulk mail waits an hour for its
+	// first attempt; with HardLimit, Submit returns ErrBusy. 0 = 500,000 and
+	// a million.
+	SoftLimit, HardLimit int
+
+	// Uptime is the time since the program's start that no clock setting
+	// changes; nil takes it from the monotonic reading of Now.
+	Uptime func() time.Duration
 
 	// Suppressions are the addresses that get no mail; nil keeps none.
 	Suppressions *Suppressions
@@ -97,17 +111,15 @@ type Options struct {
 	Drain time.Duration // how long Run waits for answers in flight when it ends; 0 = 20 s
 }
 
-// DefaultRetry are the waits between attempts of a mail to a person.
-func DefaultRetry() []time.Duration {
-	return []time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 8 * time.Hour, 16 * time.Hour}
-}
-
 var (
 	// ErrInFlight says that an attempt is under way; ask again when it is over.
 	ErrInFlight = errors.New("delivery: an attempt is under way")
 	// ErrState says that the parcel is not in a state for the command: a
 	// release of what is not held, a hold of what is.
 	ErrState = errors.New("delivery: not possible in this state")
+	// ErrBusy says that the queue is full; the caller should refuse work for
+	// now and come again.
+	ErrBusy = errors.New("delivery: the outbound queue is full")
 )
 
 // Queue is the outbound queue. Its methods may be called from any goroutine.
@@ -117,21 +129,25 @@ type Queue struct {
 	measures measures
 	met      metrics
 
-	mu     sync.Mutex // what follows
-	active int
-	lanes  map[string]*laneState
-	global bucket
+	places  *store.Table[place]
+	locator Locator // nil if the carrier is none
+	group   together
+	clock   clockwork
+
+	mu      sync.Mutex // what follows
+	sched   scheduler
+	sites   map[string]*site
+	senders map[string]*senderHold
+	buckets map[string]*bucket
+	paused  map[string]place // of sites, as loaded
+
+	nextFeed time.Duration // uptime; the scheduler's own
 
 	random  sync.Mutex // Options.Random
 	workers sync.WaitGroup
 	freed   chan struct{} // a worker ended
 	fatal   chan error    // the store is gone
 }
-
-const (
-	lanePrefix = "mail/"
-	batchSize  = 8 // parcels that one worker claims at once
-)
 
 // New returns a queue on o.DB. It does nothing until Run.
 func New(o Options) (*Queue, error) {
@@ -152,13 +168,27 @@ func New(o Options) (*Queue, error) {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&o.Expire, 4 * 24 * time.Hour}, {&o.Lease, time.Hour}, {&o.Drain, 20 * time.Second}} {
+	}{{&o.Expire, 4 * 24 * time.Hour}, {&o.ExpireNotice, 24 * time.Hour}, {&o.ExpireBulk, 12 * time.Hour}, {&o.Lease, time.Hour}, {&o.Drain, 20 * time.Second}} {
 		if *d.v <= 0 {
 			*d.v = d.def
 		}
 	}
+	o.ExpireNotice, o.ExpireBulk = min(o.ExpireNotice, o.Expire), min(o.ExpireBulk, o.Expire)
+	if o.Providers == nil {
+		o.Providers = DefaultProviders()
+	}
+	if o.SoftLimit <= 0 {
+		o.SoftLimit = 500_000
+	}
+	if o.HardLimit <= 0 {
+		o.HardLimit = 1_000_000
+	}
+	if o.Uptime == nil {
+		start := o.Now()
+		o.Uptime = func() time.Duration { return o.Now().Sub(start) }
+	}
 	if o.Workers <= 0 {
-		o.Workers = 64
+		o.Workers = 500
 	}
 	if o.PerDestination <= 0 {
 		o.PerDestination = 10
@@ -170,10 +200,18 @@ func New(o Options) (*Queue, error) {
 		o:        o,
 		parcels:  newParcelTable(),
 		measures: newMeasures(),
-		lanes:    map[string]*laneState{},
+		places:   newPlaceTable(),
+		group:    together{db: o.DB},
+		sched:    scheduler{dests: map[string]*dest{}},
+		sites:    map[string]*site{},
+		senders:  map[string]*senderHold{},
+		buckets:  map[string]*bucket{},
+		paused:   map[string]place{},
 		freed:    make(chan struct{}, 1),
 		fatal:    make(chan error, 1),
 	}
+	q.locator, _ = o.Carrier.(Locator)
+	q.clock.wall, q.clock.up = o.Now(), o.Uptime()
 	q.met = newMetrics(o.Registerer, q)
 	return q, nil
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -214,7 +215,7 @@ func TestClockJumpDoesNotExpire(t *testing.T) {
 	t.Parallel()
 	b := setup(t, takes(greylisted))
 	b.submit("out_1", "anna@customer.example")
-	b.clk.move(30 * 24 * time.Hour)
+	b.clk.set(30 * 24 * time.Hour)
 	b.work()
 	b.expect("after the jump", "out_1", "queued deferred", Deferred)
 }
@@ -308,7 +309,8 @@ func TestLostDot(t *testing.T) {
 	}
 }
 
-// What cannot be reached is not asked once per parcel of a claim.
+// What cannot be reached is left alone after three failures in a row, and the
+// rest of what waits for it is not touched. Another destination is.
 func TestUnreachableDestination(t *testing.T) {
 	t.Parallel()
 	dials := map[string]int{}
@@ -324,11 +326,19 @@ func TestUnreachableDestination(t *testing.T) {
 		b.submit(string(rune('A'+i)), "x@grey.example")
 	}
 	b.work()
-	if dials["dead.example"] != 1 || dials["grey.example"] != batchSize {
+	if dials["dead.example"] != deadCohorts || dials["grey.example"] != batchSize {
 		t.Errorf("dialled %v", dials)
 	}
 	for i := range batchSize {
-		b.expect("dead", string(rune('a'+i)), "queued deferred", Deferred)
+		id := string(rune('a' + i))
+		if i < deadCohorts {
+			b.expect("tried", id, "queued deferred", Deferred)
+			continue
+		}
+		b.expect("spared", id, "queued", Ready)
+		if p := b.get(id); p.Attempts != 0 || !strings.Contains(p.Why, "connecting timed out") {
+			t.Errorf("%+v", p)
+		}
 	}
 	b.sound("deferred")
 }
@@ -360,3 +370,5 @@ func TestLedgerThatRefuses(t *testing.T) {
 }
 
 type noDNS struct{ courier.Resolver }
+
+func (noDNS) LookupMX(context.Context, string) ([]*net.MX, error) { return nil, errors.New("no DNS") }

@@ -135,20 +135,25 @@ func (x *explainer) lane(name string) (*obstacle, error) {
 }
 
 // busy says which of the queue's own limits keeps a lane now.
-func (q *Queue) busy(name string) *obstacle {
+func (q *Queue) busy(lane string) *obstacle {
+	domain, _, _, _ := readLane(lane)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
-	s := q.lanes[name]
+	d := q.sched.dests[domain]
 	switch {
-	case q.active >= q.o.Workers:
+	case q.sched.workers >= q.o.Workers:
 		return &obstacle{waitConcurrency, fmt.Sprintf("all %d workers are busy", q.o.Workers)}
-	case s == nil:
+	case d == nil || d.site == nil:
 		return nil
-	case s.active >= q.o.PerDestination:
-		return &obstacle{waitConcurrency, fmt.Sprintf("%d deliveries to the destination are under way, which is the most", s.active)}
-	case s.blocked.After(now):
-		return &obstacle{waitRate, "a rate limit lets the next one go at " + s.blocked.UTC().Format(time.RFC3339)}
+	case !d.site.wait(now).IsZero():
+		return &obstacle{waitPause, "its servers are left alone until " + d.site.until.UTC().Format(time.RFC3339) + ": " + d.site.reason}
+	case d.site.active >= d.site.room():
+		return &obstacle{waitConcurrency, fmt.Sprintf("%d deliveries to its servers are under way, which is the most", d.site.active)}
+	case d.workers >= q.o.PerDestination || d.window >= perDest:
+		return &obstacle{waitConcurrency, fmt.Sprintf("%d deliveries to the destination are under way, which is the most", d.workers)}
+	case d.site.blocked.After(now):
+		return &obstacle{waitRate, "a rate limit lets the next one go at " + d.site.blocked.UTC().Format(time.RFC3339)}
 	}
 	return nil
 }

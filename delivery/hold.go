@@ -67,7 +67,7 @@ func (q *Queue) setAside(c *claim, h Held) {
 		if err != nil {
 			return err
 		}
-		mine.Phase, mine.Lease, mine.Due, mine.Held = "", 0, tx.Now(), &h
+		mine.Phase, mine.Lease, mine.Paid, mine.Due, mine.Held = "", 0, time.Time{}, tx.Now(), &h
 		mine.Attempts = max(0, mine.Attempts-1)
 		return q.parcels.Put(tx, mine)
 	})
@@ -79,11 +79,11 @@ func (q *Queue) setAside(c *claim, h Held) {
 // stopped ends a claim on which no attempt may be made now: its address has been
 // suppressed since it was submitted, or a measure of an operator stands in its
 // way. It reports whether it did.
-func (q *Queue) stopped(ctx context.Context, lane string, c *claim) bool {
+func (q *Queue) stopped(ctx context.Context, g *grant, c *claim) bool {
 	if m := q.inTheWay(ctx, c.row); m != nil {
 		if m.wholeLane() {
-			q.giveBack(lane, c)
-			q.durably(c, func(tx store.Tx) error { return q.o.Agenda.Pause(tx, lane, m.nap(tx.Now()), m.words()) })
+			q.giveBack(g, c, time.Time{})
+			q.durably(c, func(tx store.Tx) error { return q.o.Agenda.Pause(tx, c.row.Lane, m.nap(tx.Now()), m.words()) })
 			return true
 		}
 		q.setAside(c, Held{By: m.By, Reason: m.Reason, Kind: HeldMeasure, Ref: m.ID, Until: m.Until})
@@ -145,6 +145,7 @@ func (q *Queue) letGo(ctx context.Context, kind, ref string, n int) (gone int, e
 // unhold puts a held parcel back into its lane.
 func (q *Queue) unhold(tx store.Tx, p *row) error {
 	p.Held = nil
+	p.Lane = p.lane()
 	if err := q.o.Ledger.Settled(tx, p.report(p.waiting(), tx.Now())); err != nil {
 		return err
 	}

@@ -235,7 +235,7 @@ func (q *Queue) Decide(ctx context.Context, m Measure) (*Measure, error) {
 			return err
 		}
 		if m.wholeLane() && m.Domain != "" {
-			return q.o.Agenda.Pause(tx, lanePrefix+m.Domain, m.Until, m.words())
+			return q.pauseDomain(tx, m.Domain, m.Until, m.words())
 		}
 		return nil
 	})
@@ -259,7 +259,7 @@ func (q *Queue) TakeBack(ctx context.Context, id string) error {
 			return err
 		}
 		if m.wholeLane() && m.Domain != "" {
-			if err := q.o.Agenda.Pause(tx, lanePrefix+m.Domain, time.Time{}, ""); err != nil {
+			if err := q.pauseDomain(tx, m.Domain, time.Time{}, ""); err != nil {
 				return err
 			}
 		}
@@ -340,15 +340,29 @@ func (q *Queue) Resume(ctx context.Context, domain string) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	lane := lanePrefix + m.Domain
-	return q.o.DB.Update(ctx, func(tx store.Tx) error {
-		l, err := q.o.Agenda.Lane(tx, lane)
-		if err != nil {
+	found := q.forgive(m.Domain)
+	err = q.o.DB.Update(ctx, func(tx store.Tx) error {
+		for _, lane := range lanesOf(m.Domain) {
+			l, err := q.o.Agenda.Lane(tx, lane)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			found = found || !l.NotBefore.IsZero()
+		}
+		return q.pauseDomain(tx, m.Domain, time.Time{}, "")
+	})
+	if err == nil && !found {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// pauseDomain pauses every lane of a destination, or resumes them.
+func (q *Queue) pauseDomain(tx store.Tx, domain string, until time.Time, words string) error {
+	for _, lane := range lanesOf(domain) {
+		if err := q.o.Agenda.Pause(tx, lane, until, words); err != nil {
 			return err
 		}
-		if l.NotBefore.IsZero() {
-			return store.ErrNotFound
-		}
-		return q.o.Agenda.Pause(tx, lane, time.Time{}, "")
-	})
+	}
+	return nil
 }

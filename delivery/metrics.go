@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +16,7 @@ const otherProvider = courier.OtherProvider
 type metrics struct {
 	enqueued, attempts, responses, throttled, throttleWait, signatures *prometheus.CounterVec
 	duration, delay                                                    *prometheus.HistogramVec
-	ambiguous                                                          prometheus.Counter
+	ambiguous, alerts, jumps                                           prometheus.Counter
 }
 
 // results of an attempt or a command that ends a parcel.
@@ -41,6 +42,14 @@ func newMetrics(reg prometheus.Registerer, q *Queue) metrics {
 			Name: "ticketgate_outbound_ambiguous_total",
 			Help: "Attempts whose answer to the final dot was lost: the mail may arrive twice.",
 		}),
+		alerts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_outbound_alerts_total",
+			Help: "Times that mail was held because receivers or a smarthost refuse our account or domain: somebody has to repair it.",
+		}),
+		jumps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ticketgate_outbound_clock_jumps_total",
+			Help: "Times that the clock was set by more than 30 seconds.",
+		}),
 		duration: histogram("outbound_attempt_duration_seconds", "Time that attempts took.", "provider", .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 		delay:    histogram("outbound_delivery_delay_seconds", "Time from a mail's being due to its acceptance.", "class", .1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 345600),
 	}
@@ -53,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, q *Queue) metrics {
 	}
 	for _, p := range courier.Providers() {
 		m.duration.WithLabelValues(p)
-		for _, l := range []string{"rate", "concurrency"} {
+		for _, l := range []string{"rate", "concurrency", "backoff"} {
 			m.throttled.WithLabelValues(p, l)
 			m.throttleWait.WithLabelValues(p, l)
 		}
@@ -63,7 +72,7 @@ func newMetrics(reg prometheus.Registerer, q *Queue) metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.enqueued, m.attempts, m.responses, m.throttled, m.throttleWait,
-			m.signatures, m.ambiguous, m.duration, m.delay, &stock{q: q}, &held{q: q})
+			m.signatures, m.ambiguous, m.alerts, m.jumps, m.duration, m.delay, &stock{q: q}, &held{q: q})
 	}
 	return m
 }
@@ -81,10 +90,17 @@ func status(res courier.Result) string {
 	return string([]byte{class, '.', subject})
 }
 
-// stock collects the gauges by reading the queue at each scrape. Beyond
+// stock collects the gauges by reading the queue when it is scraped. Beyond
 // stockRows it stops counting: by then the exact number matters less than the
-// time it takes.
-type stock struct{ q *Queue }
+// time it takes. A count that took long serves for a while.
+type stock struct {
+	q *Queue
+
+	mu   sync.Mutex
+	took time.Duration
+	at   time.Duration // uptime of the last count
+	last []prometheus.Metric
+}
 
 const (
 	stockRows = 200_000
@@ -105,11 +121,28 @@ func (s *stock) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (s *stock) Collect(ch chan<- prometheus.Metric) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if began := s.q.uptime(); s.last == nil || began-s.at >= 50*s.took {
+		list, err := s.read()
+		if err != nil {
+			s.q.o.Log.Warn("outbound queue not counted", "cause", err)
+			return
+		}
+		s.last, s.at = list, s.q.uptime()
+		s.took = s.at - began
+	}
+	for _, m := range s.last {
+		ch <- m
+	}
+}
+
+func (s *stock) read() (list []prometheus.Metric, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stockTime)
 	defer cancel()
 	count, age, bytes := map[string]float64{}, map[string]float64{}, 0.0
 	now := s.q.o.Now()
-	err := s.q.each(ctx, stockRows, func(p *row) {
+	err = s.q.each(ctx, stockRows, func(p *row) {
 		state := p.state(now)
 		old := p.age(now)
 		if state == Ready {
@@ -119,15 +152,12 @@ func (s *stock) Collect(ch chan<- prometheus.Metric) {
 		age[state] = max(age[state], old.Seconds())
 		bytes += float64(p.Size)
 	})
-	if err != nil {
-		s.q.o.Log.Warn("outbound queue not counted", "cause", err)
-		return
-	}
 	for _, state := range States() {
-		ch <- prometheus.MustNewConstMetric(stockMessages, prometheus.GaugeValue, count[state], state)
-		ch <- prometheus.MustNewConstMetric(stockAge, prometheus.GaugeValue, age[state], state)
+		list = append(list,
+			prometheus.MustNewConstMetric(stockMessages, prometheus.GaugeValue, count[state], state),
+			prometheus.MustNewConstMetric(stockAge, prometheus.GaugeValue, age[state], state))
 	}
-	ch <- prometheus.MustNewConstMetric(stockBytes, prometheus.GaugeValue, bytes)
+	return append(list, prometheus.MustNewConstMetric(stockBytes, prometheus.GaugeValue, bytes)), err
 }
 
 // each calls fn for up to limit parcels, in short reads so that no snapshot is

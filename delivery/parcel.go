@@ -41,6 +41,11 @@ type row struct {
 	Held      *Held           `json:"held,omitempty"`
 	Unsettled *message.Report `json:"unsettled,omitempty"` // an outcome the ledger has not taken yet
 	Cleared   []string        `json:"cleared,omitempty"`   // kinds of hold that a person has lifted for good
+	Up        time.Duration   `json:"up,omitempty"`        // uptime of the queue when it came
+	Paid      time.Time       `json:"paid,omitzero"`       // a token reserved for then is this parcel's
+	Refused   int             `json:"refused,omitempty"`   // attempts that ended in 5xx before MAIL
+	Grey      bool            `json:"grey,omitempty"`      // a greylist has been waited for
+	Told      int             `json:"told,omitempty"`      // how many delays the ledger has heard of
 }
 
 // Phases of an attempt under way.

@@ -1,6 +1,9 @@
 package delivery
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Rate is a budget: Count per Per, with at most Burst at once (Count if zero).
 // The zero Rate is no limit.
@@ -24,7 +27,11 @@ func (r Rate) burst() time.Duration {
 
 // bucket is a token bucket as GCRA keeps it: one time, that at which it would
 // be full again.
-type bucket struct{ full time.Time }
+type bucket struct {
+	full  time.Time
+	dirty bool // since it was last saved
+	saved bool // there is a row of it
+}
 
 // take takes up to n tokens and returns how many there were.
 func (b *bucket) take(r Rate, now time.Time, n int) int {
@@ -58,105 +65,117 @@ func (b *bucket) next(r Rate) time.Time {
 	return b.full.Add(r.every() - r.burst())
 }
 
-// laneState is what the process knows of a destination while it is busy or
-// throttled.
-type laneState struct {
-	active   int
-	bucket   bucket
-	provider string // of its latest result
-	blocked  time.Time
+// reserve takes the next token, of the future if need be, and returns when it
+// can be used. It does not reach further ahead than horizon: then ok is false
+// and nothing was taken.
+func (b *bucket) reserve(r Rate, now time.Time, horizon time.Duration) (at time.Time, ok bool) {
+	if b.take(r, now, 1) == 1 {
+		return now, true
+	}
+	at = b.next(r)
+	if at.Sub(now) > horizon {
+		return at, false
+	}
+	b.full = b.full.Add(r.every())
+	return at, true
 }
 
-// lanesKept is when idle lane states are swept.
-const lanesKept = 4096
+// Scopes of Options.Rates. A key is a scope, for everybody in it alike, or
+// scope/name for one of them.
+const (
+	ScopeGlobal   = "global"   // everything
+	ScopeEgress   = "egress"   // one of our own addresses
+	ScopeAccount  = "account"  // a smarthost, by its host name
+	ScopeProvider = "provider" // a Provider of mail exchangers, by its name
+	ScopeDomain   = "domain"   // a recipient domain
+	ScopeQueue    = "queue"    // one of our ticket queues
+	ScopeSender   = "sender"   // an envelope sender
+)
 
-// lane returns the state of a lane; the lock is held.
-func (q *Queue) lane(name string, now time.Time) *laneState {
-	if s := q.lanes[name]; s != nil {
-		return s
+// Scopes returns every scope of Options.Rates.
+func Scopes() []string {
+	return []string{ScopeGlobal, ScopeEgress, ScopeAccount, ScopeProvider, ScopeDomain, ScopeQueue, ScopeSender}
+}
+
+// rate finds the rate for a scope's member.
+func (o *Options) rate(scope, name string) Rate {
+	if r, ok := o.Rates[scope+"/"+name]; ok {
+		return r
 	}
-	if len(q.lanes) >= lanesKept {
-		for n, s := range q.lanes {
-			if s.active == 0 && !s.bucket.full.After(now) {
-				delete(q.lanes, n)
+	if r, ok := o.Rates[scope]; ok {
+		return r
+	}
+	if scope == ScopeProvider {
+		for i := range o.Providers {
+			if o.Providers[i].Name == name {
+				return o.Providers[i].Rate
 			}
 		}
 	}
-	s := &laneState{}
-	q.lanes[name] = s
-	return s
+	return Rate{}
 }
 
-// admit reserves a worker and up to batchSize tokens for a lane. With n zero
-// nothing is reserved; next, if not zero, is when to ask again. A lane that
-// waits for a worker needs no time: the end of one wakes the scheduler.
-func (q *Queue) admit(name string, now time.Time) (n int, next time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s := q.lane(name, now)
-	if q.active >= q.o.Workers || s.active >= q.o.PerDestination {
-		q.throttled(s, "concurrency", time.Time{}, now)
-		return 0, time.Time{}
+// budget is one bucket that a mail is paid from.
+type budget struct {
+	key  string // scope/name
+	rate Rate
+}
+
+func (q *Queue) budget(list []budget, scope, name string) []budget {
+	if r := q.o.rate(scope, name); !r.unlimited() {
+		list = append(list, budget{strings.ToLower(scope + "/" + name), r})
 	}
-	n = s.bucket.take(q.o.DestRate, now, batchSize)
-	if n == 0 {
-		next = s.bucket.next(q.o.DestRate)
-		q.throttled(s, "rate", next, now)
-		return 0, next
+	return list
+}
+
+// bucketsKept is when buckets that are full again are swept.
+const bucketsKept = 4096
+
+// bucket returns the state of a budget; the lock is held.
+func (q *Queue) bucket(b budget, now time.Time) *bucket {
+	if k := q.buckets[b.key]; k != nil {
+		return k
 	}
-	got := q.global.take(q.o.GlobalRate, now, n)
-	s.bucket.give(q.o.DestRate, n-got)
-	if got == 0 {
-		next = q.global.next(q.o.GlobalRate)
-		q.throttled(s, "rate", next, now)
-		return 0, next
+	if len(q.buckets) >= bucketsKept {
+		for key, k := range q.buckets {
+			if !k.full.After(now) && !k.saved {
+				delete(q.buckets, key)
+			}
+		}
 	}
-	s.active++
-	q.active++
+	k := &bucket{}
+	q.buckets[b.key] = k
+	return k
+}
+
+// spend takes up to n tokens from every budget and returns how many all of
+// them had; if none, next is when to ask again. The lock is held.
+func (q *Queue) spend(list []budget, now time.Time, n int) (got int, next time.Time) {
+	got = n
+	for i, b := range list {
+		k := q.bucket(b, now)
+		had := k.take(b.rate, now, got)
+		k.dirty = true
+		for _, before := range list[:i] {
+			q.bucket(before, now).give(before.rate, got-had)
+		}
+		if got = had; got == 0 {
+			return 0, k.next(b.rate)
+		}
+	}
 	return got, time.Time{}
 }
 
-// throttled counts one wait, once however often it is looked at.
-func (q *Queue) throttled(s *laneState, limit string, until, now time.Time) {
-	if s.blocked.After(now) || limit == "concurrency" && !s.blocked.IsZero() {
-		return
-	}
-	s.blocked = now
-	provider := s.provider
-	if provider == "" {
-		provider = otherProvider
-	}
-	q.met.throttled.WithLabelValues(provider, limit).Inc()
-	if until.After(now) {
-		s.blocked = until
-		q.met.throttleWait.WithLabelValues(provider, limit).Add(until.Sub(now).Seconds())
-	}
-}
-
-// giveTokens returns tokens of parcels that were not tried.
-func (q *Queue) giveTokens(name string, n int) {
-	if n <= 0 {
+// refund returns n tokens of parcels that were not tried.
+func (q *Queue) refund(list []budget, n int) {
+	if n <= 0 || len(list) == 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if s := q.lanes[name]; s != nil {
-		s.bucket.give(q.o.DestRate, n)
-	}
-	q.global.give(q.o.GlobalRate, n)
-}
-
-// release gives the worker's place back and wakes the scheduler.
-func (q *Queue) release(name string) {
-	q.mu.Lock()
-	if s := q.lanes[name]; s != nil {
-		s.active--
-		s.blocked = time.Time{}
-	}
-	q.active--
-	q.mu.Unlock()
-	select {
-	case q.freed <- struct{}{}:
-	default:
+	for _, b := range list {
+		k := q.bucket(b, q.o.Now())
+		k.give(b.rate, n)
+		k.dirty = true
 	}
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	lanesPerLook = 1000
-	longestNap   = 10 * time.Second // a look costs one seek, and clocks get set
+	longestNap = 10 * time.Second // a look costs one seek, and clocks get set
+	saveEvery  = time.Second      // of budgets and pauses
 )
 
 // Run delivers until ctx ends. It then starts no new attempt, waits up to
@@ -27,15 +27,17 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer abort()
 	wake, stop := q.o.Agenda.Kick(lanePrefix)
 	defer stop()
-	if err := q.recover(ctx); err != nil {
+	if err := q.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
 	var err error
+	q.workers.Go(func() { q.walk(ctx) })
+	q.workers.Go(func() { q.keep(ctx) })
 	for ctx.Err() == nil && err == nil {
-		again, next, lerr := q.schedule(ctx, carry)
+		started, next, lerr := q.schedule(ctx, carry)
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(lerr, store.ErrFailed), errors.Is(lerr, store.ErrClosed):
@@ -43,15 +45,46 @@ func (q *Queue) Run(ctx context.Context) error {
 		case lerr != nil:
 			q.o.Log.Error("outbound queue cannot look for work", "cause", lerr)
 			err = q.nap(ctx, nil, time.Second)
-		case !again:
+		case !started:
 			err = q.nap(ctx, wake, q.untilThen(next))
 		}
 	}
 	q.drain(abort)
+	if serr := q.save(context.WithoutCancel(ctx), true); serr != nil && err == nil {
+		q.o.Log.Warn("rates and pauses were not saved", "cause", serr)
+	}
 	if err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
 	return nil
+}
+
+// open makes the queue ready for its first look.
+func (q *Queue) open(ctx context.Context) error {
+	if err := q.recover(ctx); err != nil {
+		return err
+	}
+	if err := q.load(ctx); err != nil {
+		return fmt.Errorf("delivery: load: %w", err)
+	}
+	return nil
+}
+
+// keep saves what changes all the time, once a second, and watches the clock.
+func (q *Queue) keep(ctx context.Context) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		q.watchClock(ctx)
+		if err := q.save(ctx, false); err != nil && ctx.Err() == nil {
+			q.o.Log.Warn("rates and pauses were not saved", "cause", err)
+		}
+	}
 }
 
 // nap waits for work, a free worker, the time or the end.
@@ -94,40 +127,90 @@ func (q *Queue) drain(abort func()) {
 	}
 }
 
-// schedule starts a worker for every lane that is due, has room and budget. It
-// reports whether it started any, and when to look again if not earlier woken.
+// schedule takes in what has come due and starts workers for whoever has room
+// and budget. It reports whether it started any, and when to look again if not
+// earlier woken.
 func (q *Queue) schedule(ctx, carry context.Context) (started bool, next time.Time, err error) {
-	lanes, next, err := q.o.Agenda.Due(ctx, lanePrefix, lanesPerLook)
+	next, err = q.feed(ctx)
 	if err != nil {
 		return false, time.Time{}, err
 	}
-	for _, lane := range lanes {
-		if ctx.Err() != nil {
-			return started, next, nil
+	for ctx.Err() == nil {
+		g, at := q.pick(q.o.Now())
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
-		n, wait := q.admit(lane, q.o.Now())
-		if n == 0 {
-			if !wait.IsZero() && (next.IsZero() || wait.Before(next)) {
-				next = wait
-			}
-			continue
-		}
-		claims, err := q.claim(ctx, lane, n)
-		q.giveTokens(lane, n-len(claims))
-		if err != nil || len(claims) == 0 {
-			q.release(lane)
-			if err != nil {
-				return started, next, err
-			}
-			continue
+		if g == nil {
+			break
 		}
 		started = true
-		q.workers.Go(func() {
-			defer q.release(lane)
-			q.work(ctx, carry, lane, claims)
-		})
+		if g.lookup {
+			q.workers.Go(func() { q.locate(ctx, g.dest) })
+			continue
+		}
+		q.workers.Go(func() { q.serve(ctx, carry, g) })
 	}
-	return started, next, nil
+	return started, next, q.parkLanes(ctx)
+}
+
+// feed takes in the lanes that have come due, and returns when the next one
+// will. If many are due already, looking again takes a while, and so is not
+// done all the time.
+func (q *Queue) feed(ctx context.Context) (next time.Time, err error) {
+	began := q.uptime()
+	if wait := q.nextFeed - began; wait > 0 && wait < longestNap {
+		return q.o.Now().Add(wait), nil
+	}
+	lanes, next, err := q.o.Agenda.Due(ctx, lanePrefix, lanesPerLook)
+	if err != nil {
+		return time.Time{}, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, lane := range lanes {
+		if !q.arrive(lane) {
+			break
+		}
+	}
+	now := q.uptime()
+	q.nextFeed = now + 5*(now-began)
+	return next, nil
+}
+
+// serve is the life of a worker: claim, work, leave.
+func (q *Queue) serve(run, carry context.Context, g *grant) {
+	defer q.leave(g)
+	claims, err := q.claim(run, g.lane(), g.n)
+	if err != nil {
+		q.claimed(g, 0, true)
+		if run.Err() == nil {
+			q.failing("outbound mail cannot be claimed", err)
+			pause(run, time.Second)
+		}
+		return
+	}
+	q.claimed(g, len(claims), len(claims) == g.n)
+	q.work(run, carry, g, claims)
+}
+
+// failing reports an error of the store, and ends Run if it is its last.
+func (q *Queue) failing(msg string, err error) {
+	q.o.Log.Error(msg, "cause", err)
+	if errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrClosed) {
+		select {
+		case q.fatal <- err:
+		default:
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // claim is a parcel with an attempt counted. row is nil if the job has no
@@ -135,7 +218,6 @@ func (q *Queue) schedule(ctx, carry context.Context) (started bool, next time.Ti
 type claim struct {
 	job agenda.Job
 	row *row
-	at  time.Time
 }
 
 // claim counts attempts, durably, and returns them.
@@ -143,18 +225,18 @@ func (q *Queue) claim(ctx context.Context, lane string, n int) ([]*claim, error)
 	spread := q.jitter(n)
 	seen := map[string]*claim{}
 	jobs, err := q.o.Agenda.Claim(ctx, lane, n, q.o.Lease, func(tx store.Tx, j *agenda.Job) error {
-		c := &claim{at: tx.Now()}
-		if err := q.parcels.Lock(tx, parcelKey(j.Key)); err != nil {
+		c := &claim{}
+		seen[j.Key] = c
+		key := parcelKey(j.Key)
+		if err := q.parcels.Lock(tx, key); err != nil {
 			return err
 		}
-		p, err := q.parcels.Find(tx, parcelKey(j.Key))
-		if err != nil {
+		p, err := q.parcels.Find(tx, key)
+		if p == nil || err != nil {
 			return err
 		}
-		seen[j.Key], c.row = c, p
-		if p == nil {
-			return nil
-		}
+		c.row = p
+		old := *p
 		if p.Phase == phaseDot { // a lease lapsed under a worker
 			p.Ambiguous++
 			tx.OnCommit(q.met.ambiguous.Inc)
@@ -164,7 +246,7 @@ func (q *Queue) claim(ctx context.Context, lane string, n int) ([]*claim, error)
 		}
 		p.Phase, p.Lease, p.Started = phaseAttempt, j.Lease, tx.Now()
 		p.Due = tx.Now().Add(q.backoff(p.Attempts, spread[j.Lease%uint64(len(spread))]))
-		return q.parcels.Put(tx, p)
+		return q.parcels.Replace(tx, &old, p)
 	})
 	if err != nil {
 		return nil, err
@@ -202,25 +284,19 @@ func (q *Queue) recover(ctx context.Context) error {
 
 func (q *Queue) takeBack(tx store.Tx, page []*row) error {
 	slices.SortFunc(page, func(a, b *row) int { return strings.Compare(a.Lane, b.Lane) })
-	for _, old := range page {
-		job := agenda.Job{Lane: old.Lane, Key: old.ID, Lease: old.Lease, Due: old.Due}
-		err := q.o.Agenda.Again(tx, job, old.Due)
-		if errors.Is(err, agenda.ErrLost) {
-			err = q.o.Agenda.Put(tx, job) // a parcel must never be without its job
-		}
-		if err != nil {
+	for _, seen := range page {
+		key := parcelKey(seen.ID)
+		if err := q.parcels.Lock(tx, key); err != nil {
 			return err
 		}
-		if err := q.parcels.Lock(tx, parcelKey(old.ID)); err != nil {
-			return err
-		}
-		p, err := q.parcels.Find(tx, parcelKey(old.ID))
+		p, err := q.parcels.Find(tx, key)
 		if err != nil {
 			return err
 		}
 		if p == nil || p.Phase == "" {
 			continue
 		}
+		old := *p
 		if p.Phase == phaseDot {
 			p.Ambiguous++
 			tx.OnCommit(func() {
@@ -228,18 +304,34 @@ func (q *Queue) takeBack(tx store.Tx, page []*row) error {
 				q.o.Log.Warn("a mail may have been delivered before the last stop; it will be sent again", "parcel", p.ID, "ticket", p.Ticket)
 			})
 		}
+		job := agenda.Job{Lane: p.Lane, Key: p.ID, Lease: p.Lease, Due: p.Due}
+		err = q.reline(tx, p, job, p.Due)
+		if errors.Is(err, agenda.ErrLost) {
+			err = q.o.Agenda.Put(tx, job) // a parcel must never be without its job
+		}
+		if err != nil {
+			return err
+		}
 		p.Phase, p.Lease = "", 0
-		if err := q.parcels.Put(tx, p); err != nil {
+		if err := q.parcels.Replace(tx, &old, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// backoff is the wait after the given attempt, spread by a fifth either way.
-func (q *Queue) backoff(attempt int, spread float64) time.Duration {
-	d := q.o.Retry[min(max(attempt, 1), len(q.o.Retry))-1]
-	return (d + time.Duration((spread-0.5)*0.4*float64(d))).Truncate(time.Microsecond) // as times are stored
+// reline ends the claim on a parcel's job and makes it due in the lane where
+// the parcel belongs by now.
+func (q *Queue) reline(tx store.Tx, p *row, job agenda.Job, due time.Time) error {
+	p.Due = due
+	if lane := p.lane(); lane != p.Lane {
+		if err := q.o.Agenda.Done(tx, job); err != nil {
+			return err
+		}
+		p.Lane = lane
+		return q.o.Agenda.Put(tx, agenda.Job{Lane: lane, Key: p.ID, Due: due})
+	}
+	return q.o.Agenda.Again(tx, job, due)
 }
 
 // jitter draws n numbers in [0, 1). Without randomness there is no spread.

@@ -24,7 +24,7 @@ func inBubble(t *testing.T, c Carrier, with func(*Options), fn func(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		clk := &clock{}
 		b := setupOn(t, storetest.Open(t), clk, c, func(o *Options) {
-			o.Now = time.Now
+			o.Now, o.Uptime = time.Now, nil
 			if with != nil {
 				with(o)
 			}
@@ -169,8 +169,8 @@ func TestRates(t *testing.T) {
 		name string
 		with func(*Options)
 	}{
-		{"destination", func(o *Options) { o.DestRate = Rate{Count: 6, Per: time.Minute, Burst: 2} }},
-		{"global", func(o *Options) { o.GlobalRate = Rate{Count: 6, Per: time.Minute, Burst: 2} }},
+		{"destination", func(o *Options) { o.Rates = map[string]Rate{"domain": {Count: 6, Per: time.Minute, Burst: 2}} }},
+		{"global", func(o *Options) { o.Rates = map[string]Rate{"global": {Count: 6, Per: time.Minute, Burst: 2}} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -226,8 +226,7 @@ func TestRunEndsWithTheStore(t *testing.T) {
 func TestUnusedTokensAreGivenBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t, takes(accepted), func(o *Options) {
-		o.DestRate = Rate{Count: 10, Per: time.Hour}
-		o.GlobalRate = Rate{Count: 10, Per: time.Hour}
+		o.Rates = map[string]Rate{"domain": {Count: 10, Per: time.Hour}, "global": {Count: 10, Per: time.Hour}}
 	})
 	for i := range 12 {
 		b.submit(strings.Repeat("x", i+1), "anna@customer.example")
@@ -243,9 +242,9 @@ func TestUnusedTokensAreGivenBack(t *testing.T) {
 		t.Errorf("%d parcels are waiting six minutes later, want 1", len(left))
 	}
 	b.clk.move(-24 * time.Hour) // a clock set back does not stop the mail for a day
+	all := b.q.budget(nil, ScopeGlobal, "all")
 	b.q.mu.Lock()
-	b.q.global.take(b.q.o.GlobalRate, b.clk.now(), 1)
-	next := b.q.global.next(b.q.o.GlobalRate)
+	_, next := b.q.spend(all, b.clk.now(), 1)
 	b.q.mu.Unlock()
 	if wait := next.Sub(b.clk.now()); wait > time.Hour {
 		t.Errorf("the next mail may leave in %s", wait)

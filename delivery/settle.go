@@ -19,59 +19,89 @@ type outcome struct {
 	last      *Last
 	sig       []byte
 	ambiguous bool
+	refused   bool // 5xx before MAIL
+	grey      bool
+	told      int
 }
 
-// minExpiry is how many attempts a parcel gets at least: a clock that jumps
-// ahead by a week must not fail everything in the queue.
-const minExpiry = 3
-
 // settle turns a result into the parcel's fate.
-func (q *Queue) settle(lane string, c *claim, res courier.Result, sig []byte, took time.Duration) {
+func (q *Queue) settle(g *grant, c *claim, res courier.Result, sig []byte, took time.Duration) {
 	p, now := c.row, q.o.Now()
-	p.Last = &Last{
-		Code: res.Code, Enhanced: res.Enhanced, Text: res.Text, MX: res.Host,
-		Remote: res.Remote, Phase: string(res.Phase), TLS: res.TLS, At: now.UTC(),
+	p.Last = lastOf(res, now)
+	refused := res.Code/100 == 5 && res.Phase.Session()
+	if refused {
+		p.Refused++
 	}
-	out := outcome{last: p.Last, sig: sig, ambiguous: res.Ambiguous}
+	out := outcome{last: p.Last, sig: sig, ambiguous: res.Ambiguous, refused: refused, grey: res.Greylisted, told: p.Told}
 	result := "delivered"
 	switch {
 	case res.Class == courier.Success:
 		out.report = p.report("sent", now)
 	case res.Class == courier.Permanent:
 		out.report, result = p.report("failed", now), "bounced"
-	case p.age(now) >= q.o.Expire && p.Attempts >= min(minExpiry, len(q.o.Retry)+1):
+	case res.Class == courier.Temporary && p.hopeless(res, now):
+		out.report, result = p.report("failed", now), "bounced"
+	case res.Class != courier.SenderScoped && q.expired(p, now):
 		out.report, result = p.report("failed", now), "expired"
 	default:
 		result = "deferred"
-		out.report, out.next = p.report("deferred", now), q.nextAttempt(p, now)
+		out.report, out.next = p.report("deferred", now), q.nextAttempt(p, res, now)
 		out.report.Next = out.next
+		if n := p.news(now); n > p.Told {
+			out.told, out.report.Delayed = n, delays[n-1]
+		}
 	}
-	q.observe(lane, p, res, result, now, took)
+	q.holdSender(p, res, now)
+	q.feedback(g.site, res, now)
+	q.observe(g, p, res, result, now, took)
 	q.finish(c, out)
 }
 
-// nextAttempt is the time set when the attempt began, or the end of the
-// parcel's life if that is earlier: the last attempt is made then.
-func (q *Queue) nextAttempt(p *row, now time.Time) time.Time {
-	next := p.Due
-	if end := p.Since.Add(q.o.Expire); end.Before(next) && end.After(now) {
-		next = end
+func lastOf(res courier.Result, now time.Time) *Last {
+	return &Last{
+		Code: res.Code, Enhanced: res.Enhanced, Text: res.Text, MX: res.Host,
+		Remote: res.Remote, Phase: string(res.Phase), TLS: res.TLS, At: now.UTC(),
 	}
-	if floor := now.Add(q.o.Retry[0] / 2); next.Before(floor) {
-		next = floor // a long attempt has used its wait up
+}
+
+// senderHold keeps the mail of one of our domains back: receivers refuse it
+// for what it claims to be, which only its owner can repair.
+type senderHold struct {
+	since, until time.Time
+	reason       string
+	dirty, over  bool // see changed
+}
+
+// holdSender holds or releases a sender's domain after a result. A smarthost
+// that refuses us is held as a site.
+func (q *Queue) holdSender(p *row, res courier.Result, now time.Time) {
+	name := p.sender()
+	if res.Route != "" || name == "" {
+		return
 	}
-	return next.Truncate(time.Microsecond)
+	spread := q.jitter(1)[0]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := q.senders[name]
+	switch {
+	case res.Class == courier.Success:
+		if h != nil {
+			h.over, h.until = true, time.Time{}
+		}
+	case res.Class != courier.SenderScoped:
+	case h == nil || h.over:
+		q.senders[name] = &senderHold{since: now, until: now.Add(spreadOut(heldPause, spread)), reason: words(res), dirty: true}
+		q.alert("outbound mail of a domain held: a receiver refuses it as a sender", "domain", name, "code", res.Code, "enhanced", res.Enhanced, "text", res.Text, "mx", res.Host)
+	default:
+		h.until, h.reason, h.dirty = now.Add(spreadOut(heldPause, spread)), words(res), true
+	}
 }
 
 // observe counts and logs an attempt.
-func (q *Queue) observe(lane string, p *row, res courier.Result, result string, now time.Time, took time.Duration) {
-	provider := courier.Provider(res.Host)
+func (q *Queue) observe(g *grant, p *row, res courier.Result, result string, now time.Time, took time.Duration) {
+	provider := g.site.provider
 	if res.Host != "" {
-		q.mu.Lock()
-		if s := q.lanes[lane]; s != nil {
-			s.provider = provider
-		}
-		q.mu.Unlock()
+		provider = courier.Provider(res.Host)
 	}
 	q.met.attempts.WithLabelValues(p.Class, provider, result).Inc()
 	if took > 0 {
@@ -107,18 +137,18 @@ func (q *Queue) finish(c *claim, out outcome) {
 		if out.next.After(next) {
 			next = out.next
 		}
-		if err := q.o.Agenda.Again(tx, c.job, next); err != nil {
-			return err
-		}
 		p, err := q.mine(tx, c)
 		if err != nil {
 			return err
 		}
-		q.rest(p, out, next)
+		old := *p
 		if out.next.IsZero() {
 			p.Unsettled = &out.report
 		}
-		return q.parcels.Put(tx, p)
+		if err := q.rest(tx, c, p, out, next); err != nil {
+			return err
+		}
+		return q.parcels.Replace(tx, &old, p)
 	})
 }
 
@@ -129,29 +159,26 @@ func (q *Queue) commit(tx store.Tx, c *claim, out outcome) error {
 	if err := q.learn(tx, c.row, out); err != nil {
 		return err
 	}
-	if out.next.IsZero() {
-		if err := q.o.Agenda.Done(tx, c.job); err != nil {
-			return err
-		}
-		if _, err := q.mine(tx, c); err != nil {
-			return err
-		}
-		return q.parcels.Delete(tx, parcelKey(c.row.ID))
-	}
-	if err := q.o.Agenda.Again(tx, c.job, out.next); err != nil {
-		return err
-	}
 	p, err := q.mine(tx, c)
 	if err != nil {
 		return err
 	}
-	q.rest(p, out, out.next)
-	return q.parcels.Put(tx, p)
+	if out.next.IsZero() {
+		if err := q.o.Agenda.Done(tx, c.job); err != nil {
+			return err
+		}
+		return q.remove(tx, p)
+	}
+	old := *p
+	if err := q.rest(tx, c, p, out, out.next); err != nil {
+		return err
+	}
+	return q.parcels.Replace(tx, &old, p)
 }
 
 // rest ends the attempt on a parcel that stays.
-func (q *Queue) rest(p *row, out outcome, next time.Time) {
-	p.Phase, p.Lease, p.Due = "", 0, next
+func (q *Queue) rest(tx store.Tx, c *claim, p *row, out outcome, next time.Time) error {
+	p.Phase, p.Lease, p.Paid, p.Told = "", 0, time.Time{}, max(p.Told, out.told)
 	if out.last != nil {
 		p.Last = out.last
 	}
@@ -161,6 +188,11 @@ func (q *Queue) rest(p *row, out outcome, next time.Time) {
 	if out.ambiguous {
 		p.Ambiguous++
 	}
+	if out.refused {
+		p.Refused++
+	}
+	p.Grey = p.Grey || out.grey
+	return q.reline(tx, p, c.job, next)
 }
 
 // settleTries and settleTime bound how hard an outcome is written down. It is
@@ -178,7 +210,7 @@ func (q *Queue) durably(c *claim, fn func(store.Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
 	for try := 1; ; try++ {
-		err := q.o.DB.Update(ctx, fn)
+		err := q.group.update(fn)
 		switch {
 		case err == nil:
 			return nil

@@ -22,7 +22,8 @@ const nowhere = "-"
 // Submitting an id again while it is in the queue changes nothing. It refuses
 // a mail without id, content or recipient, of an unknown class, or without a
 // signing domain unless its class is relay: those are the caller's mistakes,
-// and the caller's transaction should not go through.
+// and the caller's transaction should not go through. It returns ErrBusy while
+// the queue is full.
 func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	if err := check(&o); err != nil {
 		return fmt.Errorf("delivery: submit %q: %w", o.ID, err)
@@ -35,13 +36,16 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	if err != nil || old != nil {
 		return err
 	}
+	if err := q.admit(tx, &o); err != nil {
+		return fmt.Errorf("delivery: submit %s: %w", o.ID, err)
+	}
 	now := tx.Now()
 	p := &row{
 		ID: o.ID, Class: o.Class, From: o.From, To: o.To, SHA256: o.SHA256, Size: o.Size,
 		Domain: o.Domain, Queue: o.Queue, Ticket: o.Ticket, Message: o.Message, MailID: o.MailID,
 		UTF8: o.UTF8, Bit8: o.Bit8, Route: o.Route, Secure: o.RequireTLS,
 		Signature: o.Head, // what goes on top, whoever made it
-		Lane:      lanePrefix + destination(o.To), Created: now, Since: now, Due: now,
+		Lane:      laneOf(destination(o.To), bandOf(o.Class), false), Created: now, Since: now, Due: now, Up: q.uptime(),
 	}
 	if o.Due.After(now) {
 		p.Due = o.Due.UTC().Truncate(time.Microsecond)
@@ -56,7 +60,7 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	if err := q.o.Ledger.Settled(tx, p.report("queued", now)); err != nil {
 		return fmt.Errorf("delivery: submit %s: ledger: %w", o.ID, err)
 	}
-	if err := q.parcels.Put(tx, p); err != nil {
+	if err := q.insert(tx, p); err != nil {
 		return fmt.Errorf("delivery: submit %s: %w", o.ID, err)
 	}
 	if err := q.o.Agenda.Put(tx, agenda.Job{Lane: p.Lane, Key: p.ID, Due: p.Due}); err != nil {
@@ -64,6 +68,57 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	}
 	tx.OnCommit(func() { q.met.enqueued.WithLabelValues(o.Class).Inc() })
 	return nil
+}
+
+// bulkPatience is how long bulk mail waits while the queue is long.
+const bulkPatience = time.Hour
+
+// admit keeps the queue from growing without end: bulk mail first waits, then
+// nothing comes in.
+func (q *Queue) admit(tx store.Tx, o *message.Outbound) error {
+	n, err := count(tx)
+	switch {
+	case err != nil:
+		return err
+	case n >= q.o.HardLimit:
+		return ErrBusy
+	case n >= q.o.SoftLimit && bandOf(o.Class) == bandBulk:
+		if wait := tx.Now().Add(bulkPatience); o.Due.Before(wait) {
+			o.Due = wait
+		}
+	}
+	return nil
+}
+
+// The counters of parcels that came and went. Counting both ways up keeps them
+// right on every engine.
+func cameKey() store.Key { return store.Key{}.Str("outbound.came") }
+func wentKey() store.Key { return store.Key{}.Str("outbound.went") }
+
+// count is how many parcels there are.
+func count(r store.Reader) (int, error) {
+	came, err := r.Counter(cameKey())
+	if err != nil {
+		return 0, err
+	}
+	went, err := r.Counter(wentKey())
+	return int(came - went), err
+}
+
+// insert stores a new parcel.
+func (q *Queue) insert(tx store.Tx, p *row) error {
+	if _, err := tx.Count(cameKey(), 1); err != nil {
+		return err
+	}
+	return q.parcels.Insert(tx, p)
+}
+
+// remove takes a parcel out of the queue.
+func (q *Queue) remove(tx store.Tx, p *row) error {
+	if _, err := tx.Count(wentKey(), 1); err != nil {
+		return err
+	}
+	return q.parcels.Remove(tx, p)
 }
 
 func check(o *message.Outbound) error {
@@ -91,8 +146,4 @@ func destination(to string) string {
 		return nowhere
 	}
 	return domain
-}
-
-func classes() []string {
-	return []string{"reply", "notification", "autoack", "bulk", "dsn", "relay"}
 }

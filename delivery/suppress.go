@@ -308,7 +308,7 @@ func (q *Queue) screen(tx store.Tx, p *row) (done bool, err error) {
 		return true, err
 	}
 	tx.OnCommit(func() { q.met.enqueued.WithLabelValues(p.Class).Inc() })
-	return true, q.parcels.Put(tx, p)
+	return true, q.insert(tx, p)
 }
 
 func (q *Queue) suppression(r store.Reader, p *row) (*Suppression, error) {

@@ -14,36 +14,78 @@ import (
 )
 
 // work makes the attempts of one claim, one after the other, so that they can
-// share a connection. If the destination cannot be reached at all, the rest of
-// the claim is not made to wait for the same answer.
-func (q *Queue) work(run, carry context.Context, lane string, claims []*claim) {
-	var down *courier.Result
-	late := q.o.Now().Add(q.o.Lease / 8)
+// share a connection. If the site turns out not to be reachable, or not to
+// want us, the rest of the claim is given back: it has not been tried.
+func (q *Queue) work(run, carry context.Context, g *grant, claims []*claim) {
+	down := false
+	late := q.uptime() + q.o.Lease/8
 	for _, c := range claims {
 		switch {
 		case c.row == nil:
 			q.settleOrphan(c)
 		case c.row.Unsettled != nil:
 			q.finish(c, outcome{report: *c.row.Unsettled})
-		case run.Err() != nil, q.o.Now().After(late):
-			q.giveBack(lane, c)
-		case down != nil:
-			q.settle(lane, c, *down, nil, 0)
-		case q.stopped(carry, lane, c):
+		case down, run.Err() != nil, q.uptime() > late:
+			q.giveBack(g, c, time.Time{})
+		case q.stopped(carry, g, c):
 		default:
-			start := q.o.Now()
+			if at := q.toll(c.row); !at.IsZero() {
+				q.giveBack(g, c, at)
+				break
+			}
+			start := q.uptime()
 			res, sig := q.attempt(carry, c)
 			if h := unsignable(c.row, res.Err); h != nil {
 				q.setAside(c, *h)
-				continue
+				break
 			}
-			q.settle(lane, c, res, sig, q.o.Now().Sub(start))
-			if res.Class == courier.Temporary && res.Phase.Session() {
-				down = &res
-			}
+			q.settle(g, c, res, sig, q.uptime()-start)
+			down = res.Class == courier.SiteScoped || res.Class == courier.SenderScoped || res.Class == courier.Temporary && res.Phase.Session()
 		}
+		q.settled(g)
 	}
 }
+
+// toll takes what a mail has to be paid with besides what its lane was paid
+// with. If that cannot be had now, or its sender is held, it returns when to
+// ask again; a token that is reserved for then is the mail's.
+func (q *Queue) toll(p *row) (at time.Time) {
+	now := q.o.Now()
+	spread := q.jitter(1)[0]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if h := q.senders[p.sender()]; h != nil && h.until.After(now) {
+		return h.until.Add(time.Duration(spread * float64(time.Minute)))
+	}
+	if !p.Paid.IsZero() && p.Paid.Sub(now).Abs() <= paidHorizon {
+		return time.Time{}
+	}
+	list := q.budget(nil, ScopeQueue, p.Queue)
+	list = q.budget(list, ScopeSender, p.From)
+	for i, b := range list {
+		k := q.bucket(b, now)
+		t, ok := k.reserve(b.rate, now, paidHorizon)
+		k.dirty = true
+		if !ok {
+			for _, before := range list[:i] {
+				q.bucket(before, now).give(before.rate, 1)
+			}
+			p.Paid = time.Time{}
+			return now.Add(paidHorizon/2 + time.Duration(spread*float64(paidHorizon/2))).Truncate(time.Microsecond)
+		}
+		if t.After(now) && t.After(at) {
+			at = t
+		}
+	}
+	if !at.IsZero() {
+		at = at.Truncate(time.Microsecond)
+		p.Paid = at
+	}
+	return at
+}
+
+// sender names whose mail it is to receivers: the domain that signs.
+func (p *row) sender() string { return p.Domain }
 
 // attempt signs if that has not been done, and carries. It returns the
 // signature that was used.
@@ -58,7 +100,7 @@ func (q *Queue) attempt(ctx context.Context, c *claim) (courier.Result, []byte) 
 		}, nil
 	}
 	results := q.o.Carrier.Carry(ctx, courier.Transaction{
-		Destination: p.Lane[len(lanePrefix):],
+		Destination: p.domain(),
 		From:        p.From, To: []string{p.To},
 		Size: p.Size + int64(len(sig)), UTF8: p.UTF8, Bit8: p.Bit8,
 		Queue: p.Queue, Route: cmp.Or(p.Route, q.rerouted(ctx, p)), RequireTLS: p.Secure,
@@ -105,13 +147,17 @@ func (q *Queue) sign(ctx context.Context, p *row) ([]byte, error) {
 // which bytes. It fails if the claim is not ours any more; the dot is then not
 // sent.
 func (q *Queue) markDot(ctx context.Context, c *claim, sig []byte) error {
-	return q.o.DB.Update(ctx, func(tx store.Tx) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return q.group.update(func(tx store.Tx) error {
 		p, err := q.mine(tx, c)
 		if err != nil {
 			return err
 		}
+		old := *p
 		p.Phase, p.Signature = phaseDot, sig
-		return q.parcels.Put(tx, p)
+		return q.parcels.Replace(tx, &old, p)
 	})
 }
 
@@ -133,20 +179,26 @@ func (q *Queue) mine(tx store.Tx, c *claim) (*row, error) {
 	return p, nil
 }
 
-// giveBack undoes a claim on which nothing was tried.
-func (q *Queue) giveBack(lane string, c *claim) {
-	q.giveTokens(lane, 1)
+// giveBack undoes a claim on which nothing was tried. The parcel is due at the
+// given time; with none it keeps its place.
+func (q *Queue) giveBack(g *grant, c *claim, at time.Time) {
+	q.refund(g.paid, 1)
 	q.durably(c, func(tx store.Tx) error {
-		if err := q.o.Agenda.Again(tx, c.job, time.Time{}); err != nil {
-			return err
-		}
 		p, err := q.mine(tx, c)
 		if err != nil {
 			return err
 		}
-		p.Phase, p.Lease, p.Due = "", 0, tx.Now()
+		old := *p
+		p.Phase, p.Lease, p.Paid = "", 0, c.row.Paid
 		p.Attempts--
-		return q.parcels.Put(tx, p)
+		due := at
+		if due.IsZero() {
+			due = c.job.Due
+		}
+		if err := q.reline(tx, p, c.job, due); err != nil {
+			return err
+		}
+		return q.parcels.Replace(tx, &old, p)
 	})
 }
 

@@ -208,3 +208,12 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 
 // Size returns the size of the content in bytes.
 func (r *Reader) Size() int64 { return r.content.size }
+
+// Has reports whether content with this hash is stored.
+func (s *Store) Has(r store.Reader, sha256 string) (bool, error) {
+	_, err := s.row(r, sha256)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

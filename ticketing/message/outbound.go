@@ -42,4 +42,8 @@ type Report struct {
 	MX        string
 	At        time.Time
 	Next      time.Time // next attempt, when deferred
+
+	// Delayed is set in the one report in which a mail that still waits has
+	// become late enough for a word on its ticket: an hour, then a day.
+	Delayed time.Duration
 }

@@ -1,0 +1,211 @@
+package delivery
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"ticketgate/delivery/courier"
+)
+
+// Locator tells where the mail for a destination goes; *courier.Courier fits.
+// With a Carrier that is none, every domain is a site of its own.
+type Locator interface {
+	Site(ctx context.Context, destination string) courier.Site
+}
+
+// site is a set of mail servers that the mails for one or many domains go to,
+// and what they have lately made of it. The queue's lock guards it.
+type site struct {
+	name     string
+	provider string // metric label
+	group    string // scope of its rate
+	route    string // of a smarthost
+	limit    int    // most connections
+
+	// The window grows by one connection for every window's worth of mails
+	// taken, and shrinks by one for every window's worth of failures to reach
+	// the site, so that a single mishap does not count like ten. A cohort is a
+	// window's worth of failures without a success.
+	window     int
+	gain, pain float64
+	cohorts    float64
+	active     int // workers
+
+	failures int       // pauses in a row
+	until    time.Time // of a pause
+	reason   string
+	held     bool            // our account is refused: an operator is wanted
+	parked   map[string]bool // lanes set aside until the pause ends
+	dirty    bool
+	blocked  time.Time // see throttled
+}
+
+const (
+	startWindow  = 2
+	deadCohorts  = 3
+	firstPause   = time.Minute
+	longestPause = time.Hour
+	heldPause    = time.Hour // between two probes of a route that refuses us
+	sitesKept    = 4096
+	parkedKept   = 4096
+)
+
+// siteOf returns the state of a site; the lock is held.
+func (q *Queue) siteOf(where courier.Site, domain string, now time.Time) *site {
+	name := where.Name
+	g := Provider{Name: domain}
+	switch {
+	case where.Route != "":
+		name = "route/" + where.Route
+	case where.Name != "":
+		g = providerOf(q.o.Providers, where.Name)
+		name = "mx/" + g.Name
+	default:
+		name = "domain/" + domain
+	}
+	s := q.siteNamed(name)
+	s.provider, s.group, s.route, s.limit = courier.Provider(where.Name), g.Name, where.Route, q.o.PerDestination
+	if g.Connections > 0 {
+		s.limit = min(s.limit, g.Connections)
+	}
+	s.window = max(1, min(s.window, s.limit))
+	return s
+}
+
+// siteNamed returns the state of a site, as it was saved if it is new; the lock
+// is held.
+func (q *Queue) siteNamed(name string) *site {
+	if s := q.sites[name]; s != nil {
+		return s
+	}
+	if len(q.sites) >= sitesKept {
+		for n, s := range q.sites {
+			if s.active == 0 && s.failures == 0 && !s.dirty {
+				delete(q.sites, n)
+			}
+		}
+	}
+	s := &site{name: name, window: startWindow, provider: otherProvider}
+	if old, ok := q.paused[name]; ok {
+		s.failures, s.until, s.reason, s.held = old.Failures, old.NotBefore, old.Reason, old.Held
+		delete(q.paused, name)
+	}
+	q.sites[name] = s
+	return s
+}
+
+// room is how many workers may be at the site: one while it is being probed.
+func (s *site) room() int {
+	if s.failures > 0 {
+		return 1
+	}
+	return s.window
+}
+
+// wait is the end of the site's pause, zero if it has none. An end that no
+// pause could have comes from a clock that was set back.
+func (s *site) wait(now time.Time) time.Time {
+	if !s.until.After(now) {
+		return time.Time{}
+	}
+	if end := now.Add(longestWait + longestWait/5); s.until.After(end) {
+		s.until, s.dirty = end, true
+	}
+	return s.until
+}
+
+// feedback lets a result speak about the site.
+func (q *Queue) feedback(s *site, res courier.Result, now time.Time) {
+	spread := q.jitter(1)[0]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case res.Class == courier.SenderScoped && res.Route != "":
+		if !s.held {
+			s.held = true
+			q.alert("outbound route held: it refuses our account", "route", s.route, "code", res.Code, "enhanced", res.Enhanced, "text", res.Text)
+		}
+		s.pause(now, spreadOut(heldPause, spread), words(res))
+	case res.Class == courier.SiteScoped:
+		s.pause(now, max(spreadOut(s.nextPause(), spread), min(res.After, longestWait)), words(res))
+	case res.Class == courier.Temporary && res.Phase.Session() && res.Phase != "":
+		s.bad()
+		if s.cohorts >= deadCohorts || s.failures > 0 {
+			s.pause(now, spreadOut(s.nextPause(), spread), words(res))
+		}
+	case res.Class == courier.Success || res.Code != 0:
+		q.sched.frees = append(q.sched.frees, s.good(res.Class == courier.Success)...)
+	}
+}
+
+func (s *site) bad() {
+	w := float64(s.window)
+	s.cohorts += 1 / w
+	s.gain = 0
+	if s.pain += 1 / w; s.pain >= 1 {
+		s.pain, s.window = 0, max(1, s.window-1)
+	}
+}
+
+// good counts a word from the site; taken says that it was a yes. It returns
+// the lanes that were set aside for the site's sake and may go on.
+func (s *site) good(taken bool) (free []string) {
+	s.cohorts, s.pain = 0, 0
+	if s.failures > 0 || s.held {
+		s.failures, s.until, s.reason, s.held, s.dirty = 0, time.Time{}, "", false, true
+		s.window = max(1, min(startWindow, s.limit))
+		for lane := range s.parked {
+			free = append(free, lane)
+		}
+		s.parked = nil
+	}
+	if taken && s.window < s.limit {
+		if s.gain += 1 / float64(s.window); s.gain >= 1 {
+			s.gain, s.window = 0, s.window+1
+		}
+	}
+	return free
+}
+
+// nextPause doubles from a minute to an hour.
+func (s *site) nextPause() time.Duration {
+	return min(longestPause, time.Duration(float64(firstPause)*math.Pow(2, float64(min(s.failures, 10)))))
+}
+
+// pause leaves the site alone for d. Several workers that fail together make
+// one pause.
+func (s *site) pause(now time.Time, d time.Duration, reason string) {
+	s.cohorts, s.gain, s.dirty = 0, 0, true
+	if s.until.After(now) {
+		if end := now.Add(d); end.After(s.until) && end.Sub(now) > s.nextPause() {
+			s.until, s.reason = end, reason // the peer named a longer time
+		}
+		return
+	}
+	s.until, s.reason = now.Add(d).Truncate(time.Microsecond), reason
+	s.failures++
+}
+
+// park remembers a lane that waits for the pause to end.
+func (s *site) park(lane string) {
+	if s.parked == nil {
+		s.parked = map[string]bool{}
+	}
+	if len(s.parked) < parkedKept {
+		s.parked[lane] = true
+	}
+}
+
+// words tells a result in a line.
+func words(res courier.Result) string {
+	l := Last{Code: res.Code, Enhanced: res.Enhanced, Text: res.Text, MX: res.Host}
+	return clip(l.String())
+}
+
+// alert tells the operator of something only a person can repair. It is called
+// once per trouble.
+func (q *Queue) alert(msg string, args ...any) {
+	q.met.alerts.Inc()
+	q.o.Log.Error(msg, args...)
+}
