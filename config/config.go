@@ -74,15 +74,24 @@ func (s *Store) setDefaults() {
 type Outbound struct {
 	Smarthost          HostPort   `toml:"smarthost" example:"relay.example.net:25" doc:"Hand every mail to this server instead of the recipient's MX. Port 25 if none is given."`
 	Retry              []Duration `toml:"retry" min:"1" max:"50" doc:"Waiting times between attempts; the last one repeats until the mail expires."`
-	Expire             Duration   `toml:"expire" doc:"How long after its creation a mail is tried before it is given up and its ticket told."`
+	Expire             Duration   `toml:"expire" doc:"How long after its creation a mail to a person is tried before it is given up and its ticket told."`
+	ExpireNotification Duration   `toml:"expire_notification" doc:"The same for notifications and acknowledgements. Never longer than expire."`
+	ExpireBulk         Duration   `toml:"expire_bulk" doc:"The same for bulk mail. Never longer than expire."`
 	Rate               Rate       `toml:"rate" doc:"Most mails to everybody together, or unlimited."`
 	PerDestinationRate Rate       `toml:"per_destination_rate" doc:"Most mails to the servers of one recipient domain, or unlimited. A smarthost is ours and knows only the rate above."`
-	PerDestination     int        `toml:"per_destination" min:"1" max:"100" doc:"Most connections open to one destination at the same time."`
+	ProviderRate       Rate       `toml:"provider_rate" doc:"Most mails to one operator of many domains' mail servers, such as Google, or unlimited."`
+	SmarthostRate      Rate       `toml:"smarthost_rate" doc:"Most mails through one smarthost account, or unlimited: what the contract allows."`
+	QueueRate          Rate       `toml:"queue_rate" doc:"Most mails of one ticket queue, or unlimited."`
+	SenderRate         Rate       `toml:"sender_rate" doc:"Most mails of one envelope sender, or unlimited."`
+	PerDestination     int        `toml:"per_destination" min:"1" max:"100" doc:"Most connections open to one destination at the same time. It begins with two and grows as the destination takes mail. The large operators get fewer than ten in any case."`
+	SoftLimit          int        `toml:"soft_limit" min:"1" max:"100000000" doc:"With this many mails waiting, new bulk mail waits an hour before its first attempt."`
+	HardLimit          int        `toml:"hard_limit" min:"1" max:"100000000" doc:"With this many mails waiting, nothing more is taken in until some have left."`
 }
 
 func (o *Outbound) setDefaults() {
-	o.Retry = []Duration{5 * minute, 15 * minute, hour, 3 * hour, 8 * hour, 16 * hour}
-	o.Expire = 4 * day
+	o.Retry = []Duration{minute, 5 * minute, 10 * minute, 20 * minute, 40 * minute, hour, 2 * hour, 4 * hour}
+	o.Expire, o.ExpireNotification, o.ExpireBulk = 4*day, day, 12*hour
+	o.SoftLimit, o.HardLimit = 500_000, 1_000_000
 	o.Rate = Rate{N: 200, Per: second}
 	o.PerDestinationRate = Rate{N: 20, Per: second}
 	o.PerDestination = 10

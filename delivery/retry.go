@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"ticketgate/delivery/courier"
@@ -65,7 +66,7 @@ func (q *Queue) nextAttempt(p *row, res courier.Result, now time.Time) time.Time
 	case res.After > 0:
 		next = now.Add(min(res.After, longestWait) + q.o.Retry[0]/10)
 	case res.Greylisted && !p.Grey:
-		next = now.Add(greyWait)
+		next = now.Add(min(greyWait, slices.Max(q.o.Retry)))
 	}
 	if end := p.Since.Add(q.o.expireAfter(p.Class)); end.Before(next) && end.After(now) {
 		next = end

@@ -2,7 +2,7 @@ package delivery
 
 import (
 	"context"
-	"math"
+	"slices"
 	"time"
 
 	"ticketgate/delivery/courier"
@@ -44,9 +44,9 @@ type site struct {
 const (
 	startWindow  = 2
 	deadCohorts  = 3
-	firstPause   = time.Minute
-	longestPause = time.Hour
-	heldPause    = time.Hour // between two probes of a route that refuses us
+	firstPause   = time.Minute // or the first wait between attempts, if that is shorter
+	longestPause = time.Hour   // or the last one
+	heldPause    = time.Hour   // between two probes of a route that refuses us
 	sitesKept    = 4096
 	parkedKept   = 4096
 )
@@ -126,13 +126,13 @@ func (q *Queue) feedback(s *site, res courier.Result, now time.Time) {
 			s.held = true
 			q.alert("outbound route held: it refuses our account", "route", s.route, "code", res.Code, "enhanced", res.Enhanced, "text", res.Text)
 		}
-		s.pause(now, spreadOut(heldPause, spread), words(res))
+		s.pause(now, min(spreadOut(heldPause, spread), 2*slices.Max(q.o.Retry)), words(res), 0)
 	case res.Class == courier.SiteScoped:
-		s.pause(now, max(spreadOut(s.nextPause(), spread), min(res.After, longestWait)), words(res))
+		s.pause(now, spreadOut(q.nextPause(s), spread), words(res), min(res.After, longestWait))
 	case res.Class == courier.Temporary && res.Phase.Session() && res.Phase != "":
 		s.bad()
 		if s.cohorts >= deadCohorts || s.failures > 0 {
-			s.pause(now, spreadOut(s.nextPause(), spread), words(res))
+			s.pause(now, spreadOut(q.nextPause(s), spread), words(res), 0)
 		}
 	case res.Class == courier.Success || res.Code != 0:
 		q.sched.frees = append(q.sched.frees, s.good(res.Class == courier.Success)...)
@@ -169,21 +169,23 @@ func (s *site) good(taken bool) (free []string) {
 }
 
 // nextPause doubles from a minute to an hour.
-func (s *site) nextPause() time.Duration {
-	return min(longestPause, time.Duration(float64(firstPause)*math.Pow(2, float64(min(s.failures, 10)))))
+func (q *Queue) nextPause(s *site) time.Duration {
+	first, longest := min(firstPause, q.o.Retry[0]), min(longestPause, slices.Max(q.o.Retry))
+	return min(longest, first<<min(s.failures, 10))
 }
 
-// pause leaves the site alone for d. Several workers that fail together make
-// one pause.
-func (s *site) pause(now time.Time, d time.Duration, reason string) {
+// pause leaves the site alone for d, or for what it asked for if that is
+// longer. Several workers that fail together make one pause.
+func (s *site) pause(now time.Time, d time.Duration, reason string, asked time.Duration) {
 	s.cohorts, s.gain, s.dirty = 0, 0, true
+	end := now.Add(max(d, asked)).Truncate(time.Microsecond)
 	if s.until.After(now) {
-		if end := now.Add(d); end.After(s.until) && end.Sub(now) > s.nextPause() {
-			s.until, s.reason = end, reason // the peer named a longer time
+		if asked > 0 && end.After(s.until) {
+			s.until, s.reason = end, reason
 		}
 		return
 	}
-	s.until, s.reason = now.Add(d).Truncate(time.Microsecond), reason
+	s.until, s.reason = end, reason
 	s.failures++
 }
 

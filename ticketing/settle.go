@@ -2,6 +2,7 @@ package ticketing
 
 import (
 	"context"
+	"time"
 
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
@@ -9,7 +10,7 @@ import (
 
 // Settled records what became of a parcel, in the transaction that changes the
 // parcel (delivery's Ledger). A permanent failure is an event on the ticket and
-// tells its agents, once. A mail to staff that failed tells nobody: that news
+// tells its agents, once; a long delay is an event only. A mail to staff that failed tells nobody: that news
 // would fail the same way. Reports of parcels that carry no message are not
 // kept.
 func (d *Desk) Settled(tx store.Tx, r message.Report) error {
@@ -26,14 +27,19 @@ func (d *Desk) Settled(tx store.Tx, r message.Report) error {
 		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), At: at.UTC(),
 	}}
 	worse, err := w.deliver(&row)
-	if err != nil || !worse {
+	if err != nil || !worse && r.Delayed <= 0 {
 		return err
 	}
 	t, err := w.follow(r.Ticket)
 	if err != nil || t == nil {
 		return err
 	}
-	if err := w.deliveryFailed(t, &row); err != nil {
+	if worse {
+		err = w.deliveryFailed(t, &row)
+	} else {
+		err = w.deliveryLate(t, &row, r.Delayed)
+	}
+	if err != nil {
 		return err
 	}
 	return w.finish()
@@ -75,6 +81,24 @@ type failedDelivery struct {
 	Code      int    `json:"code,omitempty"`
 	Enhanced  string `json:"enhanced,omitempty"`
 	Text      string `json:"text,omitempty"`
+}
+
+// lateDelivery is the journal's data about a mail that still waits.
+type lateDelivery struct {
+	Message   string `json:"message"`
+	Recipient string `json:"recipient"`
+	Delay     int64  `json:"delay_seconds"`
+	Code      int    `json:"code,omitempty"`
+	Enhanced  string `json:"enhanced,omitempty"`
+	Text      string `json:"text,omitempty"`
+}
+
+// deliveryLate records that a mail has been waiting for long. It is for people
+// who look; nobody is told by mail.
+func (w *work) deliveryLate(t *ticketRow, row *deliveryRow, delay time.Duration) error {
+	return w.record(t, "message.delayed", Actor{Kind: "system"}, lateDelivery{
+		Message: row.Message, Recipient: row.Recipient, Delay: int64(delay / time.Second), Code: row.Code, Enhanced: row.Enhanced, Text: row.Text,
+	})
 }
 
 func (w *work) deliveryFailed(t *ticketRow, row *deliveryRow) error {

@@ -285,8 +285,11 @@ func (p *program) openOutbound(ctx context.Context) error {
 		Retry:          durations(p.cfg.Outbound.Retry),
 		Expire:         p.cfg.Outbound.Expire.Std(),
 		PerDestination: p.cfg.Outbound.PerDestination,
-		GlobalRate:     rateOf(p.cfg.Outbound.Rate),
-		DestRate:       p.destinationRate(),
+		ExpireNotice:   p.cfg.Outbound.ExpireNotification.Std(),
+		ExpireBulk:     p.cfg.Outbound.ExpireBulk.Std(),
+		SoftLimit:      p.cfg.Outbound.SoftLimit,
+		HardLimit:      p.cfg.Outbound.HardLimit,
+		Rates:          ratesOf(&p.cfg.Outbound),
 	})
 	if err != nil {
 		return err
@@ -340,13 +343,16 @@ func (p *program) background(name string, work func(context.Context) error) {
 	})
 }
 
-// destinationRate spares other people's servers; a smarthost is our own and
-// knows only the rate for everybody together.
-func (p *program) destinationRate() delivery.Rate {
-	if p.cfg.Outbound.Smarthost != "" {
-		return delivery.Rate{}
+// ratesOf gives the budgets their scopes.
+func ratesOf(o *config.Outbound) map[string]delivery.Rate {
+	return map[string]delivery.Rate{
+		delivery.ScopeGlobal:   rateOf(o.Rate),
+		delivery.ScopeDomain:   rateOf(o.PerDestinationRate),
+		delivery.ScopeProvider: rateOf(o.ProviderRate),
+		delivery.ScopeAccount:  rateOf(o.SmarthostRate),
+		delivery.ScopeQueue:    rateOf(o.QueueRate),
+		delivery.ScopeSender:   rateOf(o.SenderRate),
 	}
-	return rateOf(p.cfg.Outbound.PerDestinationRate)
 }
 
 func rateOf(r config.Rate) delivery.Rate {
