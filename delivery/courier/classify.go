@@ -7,17 +7,23 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-// classify decides what a reply means. The class of the code decides, with the
-// exceptions that years of other people's mail queues have shown to be sane:
+// classify decides what a reply means, by its enhanced code, its basic code, the
+// phase and at last its words. The class of the code decides, with exceptions
+// that years of other people's mail queues have shown to be sane:
 //
-//   - 421, and a 5xx before MAIL, speak about the server, not about the mail.
+//   - 421 and 4.3.2 speak about the server, and so does a refusal that names a
+//     list, a reputation or a rate: no other mail would fare better there now.
+//   - A login that is refused, and a refusal of our domain's authentication,
+//     are ours to repair: they say nothing about the recipient.
+//   - A 5xx before MAIL may be a server in trouble: the mail has not been heard.
 //   - A full mailbox (5.2.2, and 552 where it means that) may be emptied.
 //   - 503 says that we and the peer lost step.
-//   - A smarthost that wants other credentials is our own fault to repair.
 func classify(r *reply, phase Phase, smarthost bool) Class {
 	switch {
 	case r.class() == 2:
@@ -25,6 +31,14 @@ func classify(r *reply, phase Phase, smarthost bool) Class {
 			return Success
 		}
 		return Temporary
+	case smarthost && (r.code == 530 || r.code == 534 || r.code == 535 || r.code == 538), phase == PhaseAuth && r.class() == 5:
+		return SenderScoped
+	case r.code == 421, r.enhanced == "4.3.2":
+		return SiteScoped
+	case r.class() == 5 && slices.Contains(ourFault, r.enhanced):
+		return SenderScoped
+	case ofTheSite(r, phase):
+		return SiteScoped
 	case r.class() != 5 || phase.Session():
 		return Temporary
 	case r.code == 503:
@@ -33,11 +47,29 @@ func classify(r *reply, phase Phase, smarthost bool) Class {
 		return Temporary
 	case r.code == 552 && r.enhanced == "" && (phase == PhaseRcpt || fullMailbox(r.text)):
 		return Temporary // RFC 5321 §4.5.3.1.10: 552 to RCPT is to be read as 452
-	case smarthost && (r.code == 530 || r.code == 534 || r.code == 535 || r.code == 538):
-		return Temporary
 	}
 	return Permanent
 }
+
+// ourFault are refusals of our sender address (RFC 3463 §3.2) and of what we
+// prove about our domain (RFC 7372).
+var ourFault = []string{"5.1.7", "5.1.8", "5.7.20", "5.7.21", "5.7.22", "5.7.23", "5.7.24", "5.7.25", "5.7.26", "5.7.27"}
+
+// ofTheSite reports whether a refusal is about where we come from. Greylisting
+// is about one mail. 7.x.x alone does not tell: a mail may be refused for what
+// stands in it.
+func ofTheSite(r *reply, phase Phase) bool {
+	if !strings.HasPrefix(r.enhanced, "4.7.") && !strings.HasPrefix(r.enhanced, "5.7.") && !(phase.Session() && r.class() >= 4) {
+		return false
+	}
+	if _, grey := hints(r); grey {
+		return false
+	}
+	return standing.MatchString(strings.ToLower(r.text))
+}
+
+// standing are the words for lists, reputations and rates.
+var standing = regexp.MustCompile(`\b(?:block(?:ed|ing)?[- ]?list(?:ed)?|black[- ]?list(?:ed)?|(?:blocked|listed|rejected) (?:using|by|at|in|on)|dns(?:b|w)l|rbl|spamhaus|spamcop|sorbs|barracuda\w*|uceprotect|reputation|banned|rate[- ]limit\w*|throttl\w*|too many (?:connections|messages|mails|emails|recipients from your|requests)|unusual rate|suspicious(?:ly)? (?:due to )?.*?\bip\b|poor sender|tss0\d|s3140|s3150|cs01)\b`)
 
 func fullMailbox(text string) bool {
 	text = strings.ToLower(text)

@@ -257,6 +257,12 @@ func (c *Courier) Carry(ctx context.Context, t Transaction) []Result {
 				return results
 			}
 			fail = worse(fail, out.fail)
+			if out.fail.phase == PhaseAuth && out.fail.reply != nil && out.fail.reply.class() == 5 {
+				// The same credentials at the next address are the same
+				// mistake, and servers lock accounts for repeating it.
+				env.settle(results, out.fail)
+				return results
+			}
 		}
 	}
 	if fail == nil {

@@ -62,12 +62,14 @@ func (s *session) authenticate(ctx context.Context, l *Login, host string) *fail
 	m, err := l.mechanism(s.ext["AUTH"])
 	if err != nil {
 		f := s.fail(PhaseAuth, err)
+		f.ours = true
 		f.enhanced, f.text = "4.7.4", "the server offers no way to log in that we know"
 		return f
 	}
 	secret, err := l.secret(ctx)
 	if err != nil {
 		f := s.fail(PhaseAuth, err)
+		f.ours = true
 		f.enhanced, f.text = "4.7.0", "our own credentials for the server are not to be had now"
 		return f
 	}

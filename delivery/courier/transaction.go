@@ -125,6 +125,7 @@ type failure struct {
 	host     string
 	remote   string
 	tls      TLSInfo
+	ours     bool // our own verdict is that we have to mend something
 	unsure   bool // after the dot
 	relay    bool // at the smarthost
 	route    string
@@ -145,6 +146,8 @@ func (f *failure) result() Result {
 		}
 	case f.final:
 		r.Class = Permanent
+	case f.ours:
+		r.Class = SenderScoped
 	}
 	if r.Text == "" && f.err != nil {
 		r.Text = describe(f.phase, f.err)

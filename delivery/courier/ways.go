@@ -104,7 +104,7 @@ func (c *Courier) wayOf(t *Transaction) (way, *failure) {
 	r, ok := c.o.Routes[name]
 	if !ok {
 		// The configuration changed while the mail waited: a human can mend it.
-		return way{}, &failure{phase: PhaseRoute, enhanced: "4.3.5", text: "there is no route " + name + " any more"}
+		return way{}, &failure{phase: PhaseRoute, ours: true, route: name, enhanced: "4.3.5", text: "there is no route " + name + " any more"}
 	}
 	return way{name: name, Route: r}, nil
 }
