@@ -302,7 +302,9 @@ var mixes = map[string]func(*mix){
 	},
 	"certificate for another name": func(m *mix) { m.issue("other.example") },
 	"old protocol": func(m *mix) {
-		old := func(p *peer) { startTLSServer(p, &tls.Config{Certificates: []tls.Certificate{*m.cert}, MaxVersion: tls.VersionTLS11}) }
+		old := func(p *peer) {
+			startTLSServer(p, &tls.Config{Certificates: []tls.Certificate{*m.cert}, MaxVersion: tls.VersionTLS11})
+		}
 		m.scripts = []func(*peer){old, mailServer(nil)}
 	},
 	"line drops in the handshake": func(m *mix) {

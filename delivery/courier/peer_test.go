@@ -97,10 +97,11 @@ func (h *host) dial(_ context.Context, _, addr string) (net.Conn, error) {
 		return nil, errors.New("connection refused by the test")
 	}
 	mine, theirs := net.Pipe()
+	script := h.scripts[n]
 	h.wg.Go(func() {
 		p := &peer{t: h.t, conn: theirs, r: bufio.NewReader(theirs)}
 		defer func() { p.conn.Close() }()
-		h.scripts[n](p)
+		script(p)
 	})
 	return mine, nil
 }
