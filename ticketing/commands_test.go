@@ -348,7 +348,7 @@ func TestJournalAndActors(t *testing.T) {
 		}
 		got = append(got, e.Kind+" "+e.Actor)
 	}
-	want := []string{"ticket.created contact:" + rAddr, "message.sent agent:otto", "ticket.updated system"}
+	want := []string{"ticket.created contact:" + rAddr, "ticket.updated agent:otto", "message.sent agent:otto", "ticket.updated system"}
 	if !slices.Equal(got, want) {
 		t.Errorf("journal %q, want %q", got, want)
 	}

@@ -44,6 +44,7 @@ func (d *Desk) Content(ctx context.Context, m *Message) (*Content, error) {
 	if html := mail.HTML(); html != "" {
 		c.HTML = message.SanitizeHTML(html)
 	}
+	c.Text, c.VisibleText, c.HTML = message.HideCommands(c.Text, c.VisibleText, c.HTML, m.CommandLines)
 	for i, p := range mail.Attachments() {
 		a, err := attachment(mail, m, p, i)
 		if err != nil {

@@ -107,6 +107,13 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 		return err
 	}
 	w.linkPlaces(t, p)
+	run := w.commandsOn(t, in, u, m)
+	if m.Visibility == "public" && run.wish(p) == "internal" {
+		m.Visibility = "internal"
+	}
+	if err := run.execute(p); err != nil {
+		return err
+	}
 	n := Notice{
 		Event: eventCreated, Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust,
 		KnownContact: known, NoAck: sibling || in.ownFrom || in.doubtful || in.automatic() || in.auto.Class != "none", Audience: w.d.audience(t, eventCreated),
@@ -115,6 +122,9 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 		n.Audience = w.d.audience(t, eventInternal)
 	}
 	if m.Mail, err = w.notice(t, n); err != nil {
+		return err
+	}
+	if err := run.finish(); err != nil {
 		return err
 	}
 	if err := w.addMessage(t, m); err != nil {
@@ -164,6 +174,8 @@ func (w *work) linkPlaces(t *ticketRow, p *place) {
 func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 	t := p.ticket
 	role := w.d.role(t, in, u)
+	run := w.commandsOn(t, in, u, m)
+	p.wish = run.wish(p)
 	s, err := w.see(t, role, in, p)
 	if err != nil {
 		return err
@@ -180,11 +192,11 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 		return err
 	}
 	w.linkPlaces(t, p)
-	w.moveOn(t, role, in, m)
-	if customerRole(role) && !in.automatic() {
-		if err := w.wake(t, in.actor(m), false); err != nil {
-			return err
-		}
+	if err := w.advance(t, role, in, m); err != nil {
+		return err
+	}
+	if err := run.execute(p); err != nil {
+		return err
 	}
 	if role == "agent" && m.Visibility == "public" && !in.automatic() {
 		if err := w.writeTo(t); err != nil {
@@ -200,11 +212,14 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 		known = known || before
 	}
 	n := Notice{Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust, KnownContact: known, NoAck: true, Event: eventOf(m)}
-	if n.Event != "" {
+	if n.Event != "" && !run.silent() {
 		n.Audience = w.d.audience(t, n.Event)
 		if m.Mail, err = w.notice(t, n); err != nil {
 			return err
 		}
+	}
+	if err := run.finish(); err != nil {
+		return err
 	}
 	if err := w.addMessage(t, m); err != nil {
 		return err
@@ -231,6 +246,33 @@ func eventOf(m *Message) string {
 		return eventPublic
 	}
 	return eventInternal
+}
+
+// advance changes a ticket as a mail does, and notes what it changed.
+func (w *work) advance(t *ticketRow, role string, in *incoming, m *Message) error {
+	status, assignee := t.Status, t.Assignee
+	w.moveOn(t, role, in, m)
+	if customerRole(role) && !in.automatic() {
+		if err := w.wake(t, in.actor(m), false); err != nil {
+			return err
+		}
+	}
+	return w.recordMoved(t, in.actor(m), status, assignee)
+}
+
+// recordMoved notes a status and an owner that are not what they were.
+func (w *work) recordMoved(t *ticketRow, by Actor, status, assignee string) error {
+	fields := map[string]any{}
+	if t.Status != status {
+		fields["status"] = t.Status
+	}
+	if t.Assignee != assignee {
+		fields["assignee"] = t.Assignee
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return w.record(t, "ticket.updated", by, changed{fields})
 }
 
 // moveOn changes status and owner as a mail does. A customer's answer brings a

@@ -45,6 +45,7 @@ type incoming struct {
 
 	subject  string
 	tags     []subjectTag
+	commands commands
 	template Message
 	units    []*unit
 	entropy  [10]byte
@@ -110,6 +111,7 @@ func (d *Desk) readMail(a Arrival, raw rawMail) (*incoming, error) {
 	if err := d.readRecipients(in); err != nil {
 		return nil, err
 	}
+	d.readCommands(in)
 	in.template = in.message()
 	if _, err := io.ReadFull(d.random, in.entropy[:]); err != nil {
 		return nil, fmt.Errorf("random source: %w", err)

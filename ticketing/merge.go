@@ -89,6 +89,11 @@ func (w *work) merge(by Actor, from, into *ticketRow, s *seeds) error {
 	if err := w.moveWork(from, into); err != nil {
 		return err
 	}
+	if from.Pending > 0 { // questions about third parties go along
+		into.Pending += from.Pending
+		w.flag(into, flagPending)
+		from.Pending, from.Flags = 0, slices.DeleteFunc(slices.Clone(from.Flags), func(f string) bool { return f == flagPending })
+	}
 	w.setStatus(from, "closed")
 	from.SnoozedUntil, from.DueAt = time.Time{}, time.Time{}
 	w.touch(from)

@@ -197,7 +197,7 @@ func TestScenario29Split(t *testing.T) {
 	_, _, err = b.desk.Split(ctx, agent("otto"), five, reply.ID)
 	refused(t, "splitting off an agent's reply", err, ticketing.Invalid)
 	_, _, err = b.desk.Split(ctx, agent("otto"), five, c.ID)
-	refused(t, "a message of another ticket", err, ticketing.Invalid)
+	refused(t, "a message of another ticket", err, ticketing.Unknown)
 	_, _, err = b.desk.Split(ctx, agent("luis"), five, m.ID)
 	refused(t, "a light agent", err, ticketing.Denied)
 	b.checkAll()

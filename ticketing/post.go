@@ -285,6 +285,7 @@ func (w *work) post(by Actor, t *ticketRow, p *posting, c *composed) (*Message, 
 	m.From, _ = clipAddresses([]message.Address{c.draft.From}, 1, &budget)
 	m.To, _ = clipAddresses(c.draft.To, maxShown, &budget)
 	m.Cc, _ = clipAddresses(c.draft.Cc, maxShown, &budget)
+	status, assignee := t.Status, t.Assignee
 	if event == eventPublic {
 		w.answeredBy(t, by.Agent)
 		if err := w.writeTo(t); err != nil {
@@ -293,6 +294,9 @@ func (w *work) post(by Actor, t *ticketRow, p *posting, c *composed) (*Message, 
 	}
 	if p.Status != "" {
 		w.setStatus(t, p.Status)
+	}
+	if err := w.recordMoved(t, by, status, assignee); err != nil {
+		return nil, err
 	}
 	m.Mail, err = w.notice(t, Notice{Event: event, Message: m.ID, Actor: by, NoAck: true, Audience: w.d.audience(t, event)})
 	if err != nil {

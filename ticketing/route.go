@@ -14,6 +14,7 @@ const (
 	routeAlias      = "alias"
 	routeReturnPath = "return_path"
 	routePostmaster = "postmaster"
+	routeTask       = "task"
 )
 
 // minToken is the length from which a plus-tag of nothing but base32 letters
@@ -63,6 +64,9 @@ func (d *Desk) target(recipient string) (target, error) {
 		}
 		return target{queue: q, kind: tokenKind(token), tag: tag, token: token}, nil
 	}
+	if q, tag, token := d.taskToken(folded); q != nil {
+		return target{queue: q, kind: routeTask, tag: tag, token: token}, nil
+	}
 	if q := d.postmaster(folded); q != nil {
 		return target{queue: q, kind: routePostmaster}, nil
 	}
@@ -77,6 +81,44 @@ func tokenKind(t message.Token) string {
 		return routeReturnPath
 	}
 	return routeReply
+}
+
+// taskLocal is the local part that makes tasks: task+token@ a queue's domain.
+const taskLocal = "task"
+
+// taskTag returns the tag of a task address on a domain of ours.
+func (s *staff) taskTag(folded string) (tag, domain string, ok bool) {
+	local, domain, _ := cutLast(folded, '@')
+	tag, ok = strings.CutPrefix(local, taskLocal+"+")
+	return tag, domain, ok && s.domains[domain] != nil
+}
+
+// taskToken verifies a task address. Tokens belong to a queue, and the address
+// does not say which.
+func (d *Desk) taskToken(folded string) (q *queue, tag string, token message.Token) {
+	tag, domain, ok := d.taskTag(folded)
+	if !ok || !looksLikeToken(tag) {
+		return nil, "", message.Token{}
+	}
+	for _, q := range d.order {
+		if domainOf(message.Fold(q.Address)) != domain {
+			continue
+		}
+		if t, err := d.Keyring().ParseAddressToken(q.Name, tag); err == nil && t.Kind == message.KindTask {
+			return q, tag, t
+		}
+	}
+	return nil, "", message.Token{}
+}
+
+// TaskAddress is where agents send mail that is to be a task of a ticket; ""
+// while its queue is not configured, or if a queue has that local part itself.
+func (d *Desk) TaskAddress(t *Ticket) string {
+	q := d.queues[t.Queue]
+	if q == nil || d.addresses[taskLocal+"@"+q.domain] != nil {
+		return ""
+	}
+	return taskLocal + "+" + d.Keyring().AddressToken(q.Name, message.Token{Kind: message.KindTask, Ticket: t.Number}) + "@" + q.domain
 }
 
 // tagged returns the queue of local+tag@domain, and the tag.
@@ -122,6 +164,9 @@ func (s *staff) own(folded string) *queue {
 	}
 	if q, _ := s.tagged(folded); q != nil {
 		return q
+	}
+	if _, domain, ok := s.taskTag(folded); ok {
+		return s.domains[domain]
 	}
 	return s.postmaster(folded)
 }

@@ -20,8 +20,11 @@ type splitRecord struct {
 // ticket. The author is acknowledged as for any new ticket. Splitting a message
 // twice returns the ticket that is there already, and its first message.
 //
-// Invalid if the message is not one of this ticket, or was not written by
-// somebody outside.
+// A third party's message that nobody decided about is decided by that: its
+// author takes no part in the old ticket.
+//
+// Unknown if the message is not one of this ticket, Invalid if it was not
+// written by somebody outside.
 func (d *Desk) Split(ctx context.Context, by Actor, ticket uint64, messageID string) (*Ticket, *Message, error) {
 	drawn, err := d.newSeeds()
 	if err != nil {
@@ -31,22 +34,9 @@ func (d *Desk) Split(ctx context.Context, by Actor, ticket uint64, messageID str
 	var first *Message
 	err = d.update(ctx, func(w *work) error {
 		s := drawn
-		t, err := w.ticket(ticket)
+		t, m, err := w.messageOf(by, ticket, messageID)
 		if err != nil {
 			return err
-		}
-		if t == nil {
-			return unknownTicket()
-		}
-		if err := d.may(by, t); err != nil {
-			return err
-		}
-		m, err := d.messageByID(w.tx, messageID)
-		if err != nil {
-			return err
-		}
-		if m == nil || m.Ticket != t.Number {
-			return &Error{Kind: Invalid, Text: "there is no such message on this ticket"}
 		}
 		out, first, err = w.split(by, t, m, &s)
 		return err
@@ -95,6 +85,11 @@ func (w *work) split(by Actor, t *ticketRow, m *Message, s *seeds) (*ticketRow, 
 	if err := w.addMessage(row, c); err != nil {
 		return nil, nil, err
 	}
+	if slices.Contains(m.Flags, flagThirdParty) && !slices.Contains(m.Flags, flagAccepted) && !slices.Contains(m.Flags, flagRefused) {
+		if err := w.decided(t, m, flagRefused); err != nil {
+			return nil, nil, err
+		}
+	}
 	m.SplitInto = row.Number
 	if err := w.d.messages.Put(w.tx, m); err != nil {
 		return nil, nil, err
@@ -117,7 +112,8 @@ func (d *Desk) splittable(m *Message) bool {
 }
 
 // copyOf is a message as the first one of another ticket. What answered
-// internal text may quote it, and stays internal.
+// internal text may quote it, and stays internal; so does what somebody made
+// internal.
 func (w *work) copyOf(m *Message, s *seeds) (*Message, error) {
 	id, err := s.id("msg_", w.now)
 	if err != nil {
@@ -126,11 +122,11 @@ func (w *work) copyOf(m *Message, s *seeds) (*Message, error) {
 	c := *m
 	c.ID, c.SplitFrom, c.SplitInto, c.Mail, c.MatchedBy = id, m.ID, 0, 0, "none"
 	c.Kind, c.Visibility, c.Author.Role = "customer", "public", "requester"
-	if slices.Contains(m.Flags, "answers_internal") {
+	if slices.Contains(m.Flags, "answers_internal") || slices.Contains(m.Flags, flagMadeInternal) {
 		c.Visibility = "internal"
 	}
 	c.Flags = slices.DeleteFunc(slices.Clone(m.Flags), func(f string) bool {
-		return slices.Contains([]string{"third_party", "cc_wrote_to_us_only", "two_tokens"}, f)
+		return slices.Contains([]string{flagThirdParty, flagRefused, flagAccepted, flagMadeInternal, "cc_wrote_to_us_only", "two_tokens"}, f)
 	})
 	return &c, nil
 }

@@ -12,6 +12,8 @@ type place struct {
 	matchedBy string
 	answers   []message.Token // verified tokens of this ticket: the mails of ours it answers
 	reported  []message.Token // the mails of ours that a report proves to be about
+	task      bool            // it came to a task address of the ticket
+	wish      string          // public or internal, if its author said so
 	flags     []string        // for the message
 	links     []placeLink     // of the ticket, new or old
 }
@@ -92,6 +94,7 @@ func (w *work) byToken(in *incoming, u *unit) (*place, error) {
 		if !slices.Contains(found, t) {
 			found = append(found, t)
 		}
+		p.task = p.task || token.Kind == message.KindTask
 		if token.Kind == message.KindReply {
 			p.answers = append(p.answers, token)
 		}

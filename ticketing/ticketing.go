@@ -142,34 +142,42 @@ type AuthResult struct {
 
 // Message is one entry of a ticket. Its bytes are the blob Raw.
 type Message struct {
-	ID         string            `json:"id"` // msg_…
-	Ticket     uint64            `json:"ticket"`
-	Seq        int               `json:"seq"`        // 1, 2, 3 … within the ticket
-	Direction  string            `json:"direction"`  // in out none
-	Kind       string            `json:"kind"`       // customer reply note third_party auto bounce event
-	Visibility string            `json:"visibility"` // public internal
-	Author     Author            `json:"author"`
-	Subject    string            `json:"subject,omitempty"`
-	MessageID  string            `json:"message_id,omitempty"`  // as received, or derived from the bytes if the mail had none
-	InReplyTo  []string          `json:"in_reply_to,omitempty"` // at most 10
-	References []string          `json:"references,omitempty"`  // the newest, at most 50
-	From       []message.Address `json:"from,omitempty"`
-	To         []message.Address `json:"to,omitempty"` // To and Cc: what fits; see FlagRecipientsCut
-	Cc         []message.Address `json:"cc,omitempty"`
-	ReplyTo    []message.Address `json:"reply_to,omitempty"`
-	Envelope   Envelope          `json:"envelope,omitzero"`
-	Auth       Verdict           `json:"auth,omitzero"`
-	Automatic  message.Automatic `json:"automatic,omitzero"`
-	Bounce     *message.Bounce   `json:"bounce,omitempty"`
-	MatchedBy  string            `json:"matched_by,omitempty"` // token in_reply_to references sibling_reference body_token subject bounce none
-	Flags      []string          `json:"flags,omitempty"`
-	SplitFrom  string            `json:"split_from,omitempty"` // the message this one is a copy of
-	SplitInto  uint64            `json:"split_into,omitempty"` // the ticket that a copy of this message opened
-	Raw        blob.Ref          `json:"raw"`
-	Receipt    string            `json:"receipt,omitempty"` // of the mail it came in; "" if it was posted
-	Mail       uint32            `json:"mail,omitempty"`    // number of the mail of ours that tells it, 0 = none does
-	Date       time.Time         `json:"date,omitzero"`     // the author's clock; zero if unreadable
-	ReceivedAt time.Time         `json:"received_at"`
+	ID           string            `json:"id"` // msg_…
+	Ticket       uint64            `json:"ticket"`
+	Seq          int               `json:"seq"`        // 1, 2, 3 … within the ticket
+	Direction    string            `json:"direction"`  // in out none
+	Kind         string            `json:"kind"`       // customer reply note third_party auto bounce event
+	Visibility   string            `json:"visibility"` // public internal
+	Author       Author            `json:"author"`
+	Subject      string            `json:"subject,omitempty"`
+	MessageID    string            `json:"message_id,omitempty"`  // as received, or derived from the bytes if the mail had none
+	InReplyTo    []string          `json:"in_reply_to,omitempty"` // at most 10
+	References   []string          `json:"references,omitempty"`  // the newest, at most 50
+	From         []message.Address `json:"from,omitempty"`
+	To           []message.Address `json:"to,omitempty"` // To and Cc: what fits; see FlagRecipientsCut
+	Cc           []message.Address `json:"cc,omitempty"`
+	ReplyTo      []message.Address `json:"reply_to,omitempty"`
+	Envelope     Envelope          `json:"envelope,omitzero"`
+	Auth         Verdict           `json:"auth,omitzero"`
+	Automatic    message.Automatic `json:"automatic,omitzero"`
+	Bounce       *message.Bounce   `json:"bounce,omitempty"`
+	MatchedBy    string            `json:"matched_by,omitempty"` // token in_reply_to references sibling_reference body_token subject bounce none
+	Flags        []string          `json:"flags,omitempty"`
+	Commands     []CommandResult   `json:"commands,omitempty"`      // what the author told the desk to do, at most 20
+	CommandLines int               `json:"command_lines,omitempty"` // leading lines of his text that were commands; nobody is shown them
+	SplitFrom    string            `json:"split_from,omitempty"`    // the message this one is a copy of
+	SplitInto    uint64            `json:"split_into,omitempty"`    // the ticket that a copy of this message opened
+	Raw          blob.Ref          `json:"raw"`
+	Receipt      string            `json:"receipt,omitempty"` // of the mail it came in; "" if it was posted
+	Mail         uint32            `json:"mail,omitempty"`    // number of the mail of ours that tells it, 0 = none does
+	Date         time.Time         `json:"date,omitzero"`     // the author's clock; zero if unreadable
+	ReceivedAt   time.Time         `json:"received_at"`
+}
+
+// CommandResult is one command line of an agent's mail.
+type CommandResult struct {
+	Line  string `json:"line"`
+	Error string `json:"error,omitempty"` // why it was not carried out
 }
 
 // Content is what is computed from a message's raw bytes when it is read.
@@ -244,7 +252,7 @@ type Receipt struct {
 type Route struct {
 	Queue string
 	Token string // verified token in the address, "" if none
-	Kind  string // queue, reply, alias, return_path, postmaster
+	Kind  string // queue, reply, alias, return_path, task, postmaster
 }
 
 // NewMessage is a message an agent or integration posts.

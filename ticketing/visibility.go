@@ -19,6 +19,7 @@ type sight struct {
 //	third parties are internal and flagged
 //	answers to a mail that held internal text are internal
 //	followers and light agents are internal
+//	an agent's #public and #note say so
 //	agents are public if the requester is among To and Cc, by his own address
 //	or by an alias of this ticket, else internal
 //	the requester is public
@@ -43,7 +44,9 @@ func (w *work) see(t *ticketRow, role string, in *incoming, p *place) (sight, er
 		return internal("customer", "answers_internal")
 	case role == "follower" || role == "light_agent":
 		return internal("note", w.wantedPublic(t, in)...)
-	case role == "agent" && w.addressesRequester(t, in):
+	case role == "agent" && p.wish == "internal":
+		return internal("note")
+	case role == "agent" && (p.wish == "public" || w.addressesRequester(t, in)):
 		return public("reply")
 	case role == "agent":
 		return internal("note")

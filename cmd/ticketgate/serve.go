@@ -228,6 +228,7 @@ func (p *program) openDesk(ctx context.Context) (err error) {
 	}
 	p.background("sweep", p.sweep)
 	p.background("held mail", p.desk.RunHeld)
+	p.background("timers", p.desk.RunTimers)
 	return nil
 }
 

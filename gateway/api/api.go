@@ -83,6 +83,8 @@ func New(o Options) (*API, error) {
 	a.registerTickets()
 	a.registerMessages()
 	a.registerParticipants()
+	a.registerOperations()
+	a.registerWork()
 	a.registerHeld()
 	a.registerOutbound()
 	a.registerTokens()

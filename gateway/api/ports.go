@@ -20,6 +20,8 @@ type Desk interface {
 	Receipts
 	HeldBack
 	Participants
+	Operations
+	Work
 }
 
 // Staff are the configured nouns.

@@ -29,7 +29,8 @@ type Ticket struct {
 	CCs          []Person   `json:"ccs" nullable:"false"`
 	Followers    []Follower `json:"followers" nullable:"false" doc:"agents who hear of everything; no customer ever sees them"`
 	Links        []Link     `json:"links" nullable:"false"`
-	MergedInto   *uint64    `json:"merged_into"`
+	MergedInto   *uint64    `json:"merged_into" doc:"the ticket this one lives on in"`
+	MergedFrom   []uint64   `json:"merged_from" nullable:"false" doc:"tickets whose numbers lead here"`
 	Flags        []string   `json:"flags" nullable:"false"`
 	SLA          []SLA      `json:"sla" nullable:"false" doc:"empty in this version"`
 	MessageCount int        `json:"message_count"`
@@ -37,6 +38,9 @@ type Ticket struct {
 	UpdatedAt    time.Time  `json:"updated_at"`
 	SolvedAt     *time.Time `json:"solved_at"`
 	SnoozedUntil *time.Time `json:"snoozed_until"`
+	DueAt        *time.Time `json:"due_at"`
+	TimeMinutes  int        `json:"time_minutes" doc:"sum of its time entries"`
+	TaskAddress  *string    `json:"task_address" doc:"an agent's mail to this address is a task of the ticket"`
 	URL          string     `json:"url"`
 }
 
@@ -70,9 +74,10 @@ func (a *API) ticket(t *ticketing.Ticket) *Ticket {
 	out := &Ticket{
 		Number: t.Number, Queue: t.Queue, Subject: t.Subject, Status: t.Status, Priority: t.Priority,
 		Category: orNull(t.Category), Tags: list(t.Tags), Assignee: orNull(t.Assignee),
-		Requester: Person(t.Requester), MergedInto: orNull(t.MergedInto), Flags: list(t.Flags), SLA: []SLA{},
+		Requester: Person(t.Requester), MergedInto: orNull(t.MergedInto), MergedFrom: list(t.MergedFrom), Flags: list(t.Flags), SLA: []SLA{},
 		MessageCount: t.MessageCount, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
 		SolvedAt: moment(t.SolvedAt), SnoozedUntil: moment(t.SnoozedUntil),
+		DueAt: moment(t.DueAt), TimeMinutes: t.Minutes, TaskAddress: orNull(a.o.Desk.TaskAddress(t)),
 		CCs: []Person{}, Followers: []Follower{}, Links: []Link{},
 		URL: fmt.Sprintf("%s/t/%d", a.o.PublicURL, t.Number),
 	}
@@ -110,6 +115,9 @@ type Message struct {
 	Bounce      nullable[Bounce]   `json:"bounce"`
 	MatchedBy   string             `json:"matched_by" enum:"token,in_reply_to,references,sibling_reference,body_token,subject,bounce,none"`
 	Flags       []string           `json:"flags" nullable:"false"`
+	Commands    []Command          `json:"commands" nullable:"false" doc:"what an agent's mail told the desk to do; these lines are left out of the texts"`
+	SplitFrom   *string            `json:"split_from" doc:"the message this one is a copy of"`
+	SplitInto   *uint64            `json:"split_into" doc:"the ticket that a copy of this message opened"`
 	Text        string             `json:"text" doc:"the whole text part, or the text of the HTML"`
 	VisibleText string             `json:"visible_text" doc:"what the author newly wrote"`
 	QuotedText  string             `json:"quoted_text" doc:"the rest"`
@@ -120,6 +128,12 @@ type Message struct {
 	Date        *time.Time         `json:"date" doc:"the author's clock"`
 	ReceivedAt  time.Time          `json:"received_at"`
 	Deliveries  []Delivery         `json:"deliveries" nullable:"false"`
+}
+
+// Command is one command line of an agent's mail.
+type Command struct {
+	Line  string  `json:"line"`
+	Error *string `json:"error" doc:"why it was not carried out; null if it was"`
 }
 
 // Author is who wrote a message.
@@ -231,6 +245,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 		Automatic: Automatic{Class: or(m.Automatic.Class, "none"), Reasons: list(m.Automatic.Reasons)},
 		MatchedBy: or(m.MatchedBy, "none"), Flags: list(m.Flags),
 		Text: c.Text, VisibleText: c.VisibleText, QuotedText: c.QuotedText, HTML: orNull(c.HTML),
+		Commands: []Command{}, SplitFrom: orNull(m.SplitFrom), SplitInto: orNull(m.SplitInto),
 		Attachments: []Attachment{}, RawSHA256: orNull(m.Raw.SHA256), RawSize: m.Raw.Size,
 		Date: moment(m.Date), ReceivedAt: m.ReceivedAt.UTC(), Deliveries: []Delivery{},
 	}
@@ -239,6 +254,9 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 	}
 	if m.Bounce != nil {
 		out.Bounce = some(Bounce{FeedbackType: m.Bounce.FeedbackType, Recipients: list(m.Bounce.Recipients)})
+	}
+	for _, command := range m.Commands {
+		out.Commands = append(out.Commands, Command{Line: command.Line, Error: orNull(command.Error)})
 	}
 	for _, at := range c.Attachments {
 		out.Attachments = append(out.Attachments, Attachment{

@@ -31,14 +31,14 @@ func TestTicketShape(t *testing.T) {
 		"assignee":"otto","requester":{"contact":"con_1","address":"anna@customer.example","name":"Anna"},
 		"ccs":[{"contact":"con_2","address":"bo@customer.example","name":"Bo"}],"followers":[{"agent":"otto","address":"otto@help.example"}],
 		"links":[{"number":998,"kind":"followup"}],"merged_into":5,"flags":["third_party_pending"],"sla":[],"message_count":3,
-		"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:01.5Z","solved_at":"2026-03-01T12:00:00Z","snoozed_until":"2026-03-01T12:00:00Z",
+		"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:01.5Z","solved_at":"2026-03-01T12:00:00Z","snoozed_until":"2026-03-01T12:00:00Z","due_at":null,"time_minutes":0,"task_address":"task+x@help.example","merged_from":[],
 		"url":"https://desk.help.example/t/1001"}`)
 	if w.Header().Get("ETag") != `"7"` {
 		t.Errorf("ETag %s", w.Header().Get("ETag"))
 	}
 	wantJSON(t, s.do("GET", "/tickets/1002", ""), 200, `{"number":1002,"queue":"sales","subject":"Offer","status":"open","priority":"low","category":null,"tags":[],
 		"assignee":null,"requester":{"contact":"","address":"","name":""},"ccs":[],"followers":[],"links":[],"merged_into":null,"flags":[],"sla":[],"message_count":0,
-		"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","solved_at":null,"snoozed_until":null,"url":"https://desk.help.example/t/1002"}`)
+		"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","solved_at":null,"snoozed_until":null,"due_at":null,"time_minutes":0,"task_address":"task+x@help.example","merged_from":[],"url":"https://desk.help.example/t/1002"}`)
 }
 
 func TestMessageShape(t *testing.T) {
@@ -59,7 +59,7 @@ func TestMessageShape(t *testing.T) {
 			},
 			Automatic: message.Automatic{Class: "bounce", Reasons: []string{"null sender"}},
 			Bounce:    &message.Bounce{Recipients: []message.BounceRecipient{{Address: "x@y", Action: "failed", Status: "5.1.1", SMTPCode: 550, Hard: true, Reason: "user_unknown", Diagnostic: "no"}}},
-			MatchedBy: "token", Flags: []string{"f"}, Raw: blob.Ref{SHA256: "ab", Size: 5123}, Date: noon.Add(-time.Minute), ReceivedAt: noon,
+			MatchedBy: "token", Flags: []string{"f"}, Commands: []ticketing.CommandResult{{Line: "#solved"}, {Line: "#queue x", Error: "no"}}, SplitFrom: "msg_0", SplitInto: 7, Raw: blob.Ref{SHA256: "ab", Size: 5123}, Date: noon.Add(-time.Minute), ReceivedAt: noon,
 		},
 		{ID: "msg_2", Ticket: 1001, Seq: 2, Direction: "none", Kind: "event", Visibility: "internal", Author: ticketing.Author{Role: "system"}, ReceivedAt: noon},
 	}
@@ -79,7 +79,7 @@ func TestMessageShape(t *testing.T) {
 			"dmarc":{"result":"pass","domain":"customer.example","policy":"reject","disposition":"none"},"arc":{"result":"none"},"trust":"T2"},
 		"automatic":{"class":"bounce","reasons":["null sender"]},
 		"bounce":{"recipients":[{"address":"x@y","action":"failed","status":"5.1.1","smtp_code":550,"hard":true,"reason":"user_unknown","diagnostic":"no"}]},
-		"matched_by":"token","flags":["f"],"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
+		"matched_by":"token","flags":["f"],"commands":[{"line":"#solved","error":null},{"line":"#queue x","error":"no"}],"split_from":"msg_0","split_into":7,"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
 		"attachments":[{"id":"att_1","filename":"log.txt","content_type":"text/plain","size":812,"sha256":"cd","content_id":"c1","inline":true},
 			{"id":"att_2","filename":"","content_type":"","size":0,"sha256":"","content_id":null,"inline":false}],
 		"raw_sha256":"ab","raw_size":5123,"date":"2026-03-01T11:59:00Z","received_at":"2026-03-01T12:00:00Z",
@@ -89,7 +89,7 @@ func TestMessageShape(t *testing.T) {
 	wantJSON(t, s.do("GET", "/messages/msg_2", ""), 200, `{"id":"msg_2","ticket":1001,"direction":"none","kind":"event","visibility":"internal",
 		"author":{"address":"","name":"","role":"system"},"subject":"","message_id":"","in_reply_to":[],"references":[],"from":[],"to":[],"cc":[],"reply_to":[],
 		"envelope":null,"auth":{"spf":{"result":"none","domain":null},"dkim":[],"dmarc":{"result":"none","domain":null,"policy":null,"disposition":null},"arc":{"result":"none"},"trust":"T0"},
-		"automatic":{"class":"none","reasons":[]},"bounce":null,"matched_by":"none","flags":[],"text":"","visible_text":"","quoted_text":"","html":null,
+		"automatic":{"class":"none","reasons":[]},"bounce":null,"matched_by":"none","flags":[],"commands":[],"split_from":null,"split_into":null,"text":"","visible_text":"","quoted_text":"","html":null,
 		"attachments":[],"raw_sha256":null,"raw_size":0,"date":null,"received_at":"2026-03-01T12:00:00Z","deliveries":[]}`)
 }
 

@@ -154,12 +154,15 @@ type createTicketInput struct {
 	Body struct {
 		Queue     string       `json:"queue" maxLength:"100"`
 		Subject   string       `json:"subject" minLength:"1" maxLength:"900"`
-		Requester newAddress   `json:"requester"`
+		Requester newAddress   `json:"requester,omitempty" doc:"needed unless copy_requester is true"`
 		CCs       []newAddress `json:"ccs,omitempty" maxItems:"100"`
 		Priority  string       `json:"priority,omitempty" enum:"low,normal,high,urgent"`
 		Tags      []string     `json:"tags,omitempty" maxItems:"50"`
 		Assignee  *string      `json:"assignee,omitempty"`
 		Message   newMessage   `json:"message"`
+
+		LinkedTo      *uint64 `json:"linked_to,omitempty" minimum:"1" doc:"a ticket to link the new one to; both show it"`
+		CopyRequester bool    `json:"copy_requester,omitempty" doc:"take the requester of linked_to; leave requester out then"`
 	}
 }
 
@@ -171,13 +174,26 @@ func (a *API) createTicket(ctx context.Context, in *createTicketInput) (*ticketO
 	if err := maySend(who, b.Message.Visibility); err != nil {
 		return nil, err
 	}
-	requester, err := b.Requester.parse("/requester/address")
-	if err != nil {
-		return nil, err
+	var requester message.Address
+	if !b.CopyRequester {
+		var err error
+		if requester, err = b.Requester.parse("/requester/address"); err != nil {
+			return nil, err
+		}
+	} else if b.LinkedTo == nil || b.Requester.Address != "" {
+		return nil, unprocessable("/copy_requester", "a requester is copied from linked_to, and named nowhere else then")
+	}
+	if b.LinkedTo != nil {
+		if _, err := a.reach(ctx, *b.LinkedTo); err != nil {
+			return nil, err
+		}
 	}
 	n := ticketing.NewTicket{
 		Queue: b.Queue, Subject: b.Subject, Requester: requester, Priority: b.Priority, Tags: b.Tags,
-		Assignee: orEmpty(b.Assignee), Message: b.Message.toDesk(),
+		Assignee: orEmpty(b.Assignee), Message: b.Message.toDesk(), CopyRequester: b.CopyRequester,
+	}
+	if b.LinkedTo != nil {
+		n.LinkedTo = *b.LinkedTo
 	}
 	for i, cc := range b.CCs {
 		addr, err := cc.parse("/ccs/" + strconv.Itoa(i) + "/address")
@@ -228,6 +244,10 @@ type changeTicketInput struct {
 		Category field[string]   `json:"category,omitempty"`
 		Assignee field[string]   `json:"assignee,omitempty"`
 		Tags     field[[]string] `json:"tags,omitempty"`
+
+		Queue        field[string]    `json:"queue,omitempty" doc:"moves the ticket; mail to its old addresses still finds it"`
+		SnoozedUntil field[time.Time] `json:"snoozed_until,omitempty" doc:"put aside until then; null ends it"`
+		DueAt        field[time.Time] `json:"due_at,omitempty" doc:"null removes it"`
 	} `contentType:"application/merge-patch+json"`
 }
 
@@ -239,6 +259,11 @@ func (a *API) changeTicket(ctx context.Context, in *changeTicketInput) (*ticketO
 	c, err := in.change()
 	if err != nil {
 		return nil, err
+	}
+	if c.Queue != nil {
+		if _, ok := a.o.Desk.Queue(*c.Queue); !ok || !asking(ctx).identity.Reaches(*c.Queue) {
+			return nil, unprocessable("/queue", "there is no such queue")
+		}
 	}
 	if c.IfVersion, err = version(in.IfMatch, t); err != nil {
 		return nil, err
@@ -268,6 +293,7 @@ func (in *changeTicketInput) change() (c ticketing.Change, err error) {
 		{"subject", b.Subject, &c.Subject, false, nil, 900},
 		{"category", b.Category, &c.Category, true, nil, 100},
 		{"assignee", b.Assignee, &c.Assignee, true, nil, 100},
+		{"queue", b.Queue, &c.Queue, false, nil, 100},
 	} {
 		if !f.from.set {
 			continue
@@ -289,6 +315,12 @@ func (in *changeTicketInput) change() (c ticketing.Change, err error) {
 			return c, unprocessable("/tags", "a ticket has at most 50 tags")
 		}
 		c.Tags = &tags
+	}
+	if b.SnoozedUntil.set {
+		c.SnoozedUntil = &b.SnoozedUntil.value
+	}
+	if b.DueAt.set {
+		c.DueAt = &b.DueAt.value
 	}
 	return c, nil
 }

@@ -17,6 +17,7 @@ const (
 	KindReply      Kind = 1 // answers to the mail that Person received
 	KindAlias      Kind = 2 // Person, as seen by staff: mail to it is mail to Person
 	KindReturnPath Kind = 3 // where reports about the mail to Person go
+	KindTask       Kind = 4 // an agent's mail to it is a task under the ticket
 )
 
 // Role is a person's part in a ticket.
@@ -195,7 +196,7 @@ func (s *signer) verify(purpose, scope string, b []byte) bool {
 }
 
 func appendToken(b []byte, epoch uint8, t Token) []byte {
-	if t.Kind > KindReturnPath || t.Role > RoleThirdParty {
+	if t.Kind > KindTask || t.Role > RoleThirdParty {
 		panic("message: no such kind or role of token")
 	}
 	flags := byte(t.Kind)<<5 | byte(t.Role)<<1
@@ -215,7 +216,7 @@ func readToken(payload []byte) (Token, bool) {
 	}
 	flags := payload[1]
 	t := Token{Epoch: payload[0], Kind: Kind(flags >> 5), Role: Role(flags >> 1 & 15), Internal: flags&1 == 1}
-	if t.Kind > KindReturnPath || t.Role > RoleThirdParty {
+	if t.Kind > KindTask || t.Role > RoleThirdParty {
 		return Token{}, false
 	}
 	rest := payload[2:]

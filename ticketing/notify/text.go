@@ -278,6 +278,7 @@ func newlyWritten(m *ticketing.Message, mail *message.Mail) string {
 	text := mail.Text()
 	if m.Direction == "in" {
 		text, _ = message.VisibleText(text)
+		text = message.SkipCommands(text, m.CommandLines)
 	}
 	return strings.TrimSpace(message.WithoutMarkers(text))
 }
