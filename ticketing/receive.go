@@ -62,7 +62,7 @@ func (w *work) receive(in *incoming) (*Receipt, error) {
 			})
 		}
 	}
-	return r, w.putReceipt(r)
+	return r, w.putReceipt(r, &in.arrival)
 }
 
 // maxSameID is how many arrivals under one Message-ID are looked at before only
@@ -120,7 +120,7 @@ func (w *work) arrive(in *incoming, u *unit, receipt string, past *[]*arrivalRow
 }
 
 // putReceipt stores a receipt in as many rows as its outcomes need.
-func (w *work) putReceipt(r *Receipt) error {
+func (w *work) putReceipt(r *Receipt, a *Arrival) error {
 	rest := r.Outcomes
 	for page := 0; page == 0 || len(rest) > 0; page++ {
 		size, n := 0, 0
@@ -130,6 +130,9 @@ func (w *work) putReceipt(r *Receipt) error {
 		}
 		row := receiptRow{Receipt: *r, Page: page}
 		row.Outcomes, rest = rest[:n], rest[n:]
+		if page == 0 && len(a.Header)+len(a.Evidence) <= maxTrace {
+			row.Header, row.Evidence = a.Header, a.Evidence
+		}
 		if err := w.d.receipts.Put(w.tx, &row); err != nil {
 			return err
 		}

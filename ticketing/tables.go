@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -41,7 +42,9 @@ type contactRow struct {
 // thousand recipients does not fit into one row.
 type receiptRow struct {
 	Receipt
-	Page int `json:"page,omitempty"`
+	Page     int             `json:"page,omitempty"`
+	Header   string          `json:"header,omitempty"`   // see Trace; on the first page
+	Evidence json.RawMessage `json:"evidence,omitempty"` // likewise
 }
 
 // referenceRow says which tickets of a queue a foreign Message-ID belongs to.

@@ -5,6 +5,7 @@
 package ticketing
 
 import (
+	"encoding/json"
 	"io"
 	"net/netip"
 	"time"
@@ -225,7 +226,8 @@ type Arrival struct {
 	Certificate  string // of the peer's TLS client certificate, as in Forwarder; "" if it showed none
 	Verdict      Verdict
 	Raw          *blob.Sealed
-	Header       string // trace fields the door adds on top of delivered copies
+	Header       string          // trace fields the door adds on top of delivered copies
+	Evidence     json.RawMessage // what its checks found, for Trace; together with Header at most 24 KiB are kept
 }
 
 // Outcome says what became of a mail for one recipient.

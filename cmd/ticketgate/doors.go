@@ -179,11 +179,12 @@ func (p *program) openHTTP(ctx context.Context) error {
 	a, err := api.New(api.Options{
 		Desk:     p.desk,
 		Outbound: outboundPort{p.outbound},
-		Intake:   intakePort{p.intake},
+		Intake:   intakePort{p.intake, p.nullMX, prefixes(p.cfg.Limits.Deny)},
 		Tokens:   p.tokens,
 
 		AppPasswords: p.passwords,
 		Records:      p.dnsRecords,
+		Hostname:     string(p.cfg.Hostname),
 		PublicURL:    p.publicURL(),
 		MaxMessage:   int64(p.cfg.Limits.MessageSize),
 		Version:      version,

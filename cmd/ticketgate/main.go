@@ -96,6 +96,8 @@ func rootCommand() *cobra.Command {
 		configCommand(o),
 		ticketCommand(o),
 		heldCommand(o),
+		policyCommand(o),
+		traceCommand(o),
 		outboundCommand(o, "outbound"),
 		tokenCommand(o),
 		agentCommand(o),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -88,7 +89,42 @@ func outboundError(err error) error {
 }
 
 // intakePort hands mail that came over HTTP to the one intake.
-type intakePort struct{ in *intake.Intake }
+type intakePort struct {
+	in     *intake.Intake
+	nullMX func(ctx context.Context, domain string) bool
+	deny   []netip.Prefix
+}
+
+// Explain looks at what the SMTP listener looks at before the mail, and then
+// asks the intake.
+func (i intakePort) Explain(ctx context.Context, m api.Mail) (*intake.Explanation, error) {
+	var early []intake.Finding
+	if m.Peer.IsValid() {
+		f := intake.Finding{Stage: "connection", Check: "deny list", Result: "ok", Detail: m.Peer.String() + " is not on it"}
+		if n := slices.IndexFunc(i.deny, func(p netip.Prefix) bool { return p.Contains(m.Peer.Unmap()) }); n >= 0 {
+			f.Result, f.Detail = "refuse", m.Peer.String()+" is in "+i.deny[n].String()+": 421 at the door"
+		}
+		early = append(early, f)
+	}
+	if _, domain, ok := strings.Cut(m.From, "@"); ok {
+		f := intake.Finding{Stage: "envelope", Check: "sender's MX", Result: "ok", Detail: domain + " does not say that it takes no mail"}
+		if i.nullMX(ctx, domain) {
+			f.Result, f.Detail = "refuse", domain+" takes no mail (RFC 7505): 550 5.7.27"
+		}
+		early = append(early, f)
+	}
+	x, err := i.in.Explain(ctx, intake.Envelope{Source: "smtp", From: m.From, NoFrom: m.NoFrom, Recipients: m.To, RemoteIP: m.Peer, HELO: m.HELO, ESMTP: true}, m.Body)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range early {
+		if f.Result == "refuse" {
+			x.Trace, x.Err = nil, errors.New(f.Detail)
+		}
+	}
+	x.Findings = append(early, x.Findings...)
+	return x, nil
+}
 
 func (i intakePort) Receive(ctx context.Context, m api.Mail) (*ticketing.Receipt, error) {
 	source := "api"

@@ -44,6 +44,8 @@ type Options struct {
 	AppPasswords AppPasswords
 	// Records lists the DNS records our domains need; nil serves none.
 	Records func(context.Context) ([]Record, error)
+	// Hostname names this server in trace fields.
+	Hostname string
 	// PublicURL is the start of links to tickets, without a slash at its end.
 	PublicURL string
 	// MaxMessage is the largest raw mail taken, in bytes, and bounds posted
@@ -80,6 +82,7 @@ func New(o Options) (*API, error) {
 	a := &API{o: o, mux: http.NewServeMux(), metrics: m}
 	a.huma = humago.NewWithPrefix(a.mux, Base, a.humaConfig())
 	a.registerReceipts()
+	a.registerExplain()
 	a.registerTickets()
 	a.registerMessages()
 	a.registerParticipants()

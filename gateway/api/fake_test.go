@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ticketgate/gateway/intake"
 	"ticketgate/gateway/login"
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/blob"
@@ -179,6 +180,18 @@ func (d *fakeDesk) OpenAttachment(context.Context, string) (*ticketing.Attachmen
 	return d.attachment, d.file, nil
 }
 
+func (d *fakeDesk) traced() *ticketing.Trace {
+	return &ticketing.Trace{Receipt: d.receipt, Header: "Return-Path: <>\r\n", Evidence: []byte(`{"trust":"T1"}`)}
+}
+
+// Traces knows one receipt.
+func (d *fakeDesk) Traces(_ context.Context, id string) ([]*ticketing.Trace, error) {
+	if d.receipt == nil || d.receipt.ID != id {
+		return nil, unknown
+	}
+	return []*ticketing.Trace{d.traced()}, nil
+}
+
 func (d *fakeDesk) Receipt(_ context.Context, id string) (*ticketing.Receipt, error) {
 	if d.receipt == nil || d.receipt.ID != id {
 		return nil, unknown
@@ -247,6 +260,20 @@ func (i *fakeIntake) Receive(_ context.Context, m Mail) (*ticketing.Receipt, err
 	return i.desk.receipt, i.err
 }
 
+// Explain refuses what Receive refuses.
+func (i *fakeIntake) Explain(_ context.Context, m Mail) (*intake.Explanation, error) {
+	b, err := io.ReadAll(m.Body)
+	if err != nil {
+		return nil, err
+	}
+	i.mail, i.body = m, string(b)
+	x := &intake.Explanation{Findings: []intake.Finding{{Stage: "sender", Check: "spf", Result: "pass", Detail: "(mx)"}}, Err: i.err}
+	if i.err == nil {
+		x.Trace = i.desk.traced()
+	}
+	return x, nil
+}
+
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // stage is an API on fakes, with real tokens.
@@ -287,6 +314,7 @@ func newStage(t *testing.T) *stage {
 	s.api, err = New(Options{
 		Desk: s.desk, Outbound: s.outbound, Intake: s.intake, Tokens: s.tokens,
 		AppPasswords: login.NewAppPasswords(login.Options{DB: db, Random: rand.Reader}),
+		Hostname:     "mail.help.example",
 		PublicURL:    "https://desk.help.example", MaxMessage: 1 << 20, Version: "test",
 		Now: func() time.Time { return noon }, Random: rand.Reader,
 		Log: slog.New(slog.NewTextHandler(s.log, nil)), Registerer: s.registry,

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"ticketgate/gateway/intake"
 	"ticketgate/gateway/login"
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/blob"
@@ -58,6 +59,7 @@ type Messages interface {
 type Receipts interface {
 	Receipt(ctx context.Context, id string) (*ticketing.Receipt, error)
 	Reconcile(ctx context.Context) (*ticketing.Reconciliation, error)
+	Traces(ctx context.Context, id string) ([]*ticketing.Trace, error)
 }
 
 // HeldBack is mail that was put on no ticket, and what may become of it.
@@ -75,6 +77,9 @@ type Intake interface {
 	// Receive reads the mail and answers when its outcomes are on disk. It
 	// bounds the mail's size itself. The recipients have been routed.
 	Receive(ctx context.Context, m Mail) (*ticketing.Receipt, error)
+	// Explain tells what would become of a mail that came from m.Peer on port
+	// 25, and keeps nothing of it. The recipients need not be ours.
+	Explain(ctx context.Context, m Mail) (*intake.Explanation, error)
 }
 
 // Mail is a raw mail handed in over HTTP. Nobody vouches for its author.
@@ -83,6 +88,7 @@ type Mail struct {
 	NoFrom bool   // no envelope sender was given: the From field stands in for it
 	To     []string
 	Peer   netip.Addr // the client; invalid on the control socket
+	HELO   string     // what the client called itself, for Explain
 	Token  string     // id of the token it came with, "" on the control socket
 	Body   io.Reader
 }

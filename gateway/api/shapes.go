@@ -165,13 +165,26 @@ type Auth struct {
 	DKIM  []DKIM `json:"dkim" nullable:"false"`
 	DMARC DMARC  `json:"dmarc"`
 	ARC   ARC    `json:"arc"`
+	IPRev IPRev  `json:"iprev"`
 	Trust string `json:"trust" enum:"T0,T1,T2"`
+
+	Forwarder bool     `json:"forwarder" doc:"a trusted forwarder of the queue brought it"`
+	Client    *string  `json:"client" doc:"address of the original client, if a trusted forwarder named it"`
+	Reasons   []string `json:"reasons" nullable:"false" doc:"why the trust is what it is"`
+}
+
+// IPRev says whether the client's address and name confirm each other; a score
+// that decides nothing.
+type IPRev struct {
+	Result string  `json:"result"`
+	Name   *string `json:"name"`
 }
 
 // SPF is RFC 7208's result.
 type SPF struct {
 	Result string  `json:"result"`
 	Domain *string `json:"domain"`
+	Reason *string `json:"reason"`
 }
 
 // DKIM is one signature's result.
@@ -179,6 +192,7 @@ type DKIM struct {
 	Result   string  `json:"result"`
 	Domain   *string `json:"domain"`
 	Selector *string `json:"selector"`
+	Reason   *string `json:"reason"`
 }
 
 // DMARC is RFC 9989's result.
@@ -187,6 +201,7 @@ type DMARC struct {
 	Domain      *string `json:"domain"`
 	Policy      *string `json:"policy"`
 	Disposition *string `json:"disposition"`
+	Reason      *string `json:"reason"`
 }
 
 // ARC is not evaluated in this version: none.
@@ -276,14 +291,15 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 
 func authShape(v ticketing.Verdict) Auth {
 	out := Auth{
-		SPF:  SPF{Result: or(v.SPF.Result, "none"), Domain: orNull(v.SPF.Domain)},
+		SPF:  SPF{Result: or(v.SPF.Result, "none"), Domain: orNull(v.SPF.Domain), Reason: orNull(v.SPF.Reason)},
 		DKIM: []DKIM{},
 		DMARC: DMARC{Result: or(v.DMARC.Result, "none"), Domain: orNull(v.DMARC.Domain),
-			Policy: orNull(v.DMARC.Policy), Disposition: orNull(v.DMARC.Disposition)},
-		ARC: ARC{Result: "none"}, Trust: or(v.Trust, "T0"),
+			Policy: orNull(v.DMARC.Policy), Disposition: orNull(v.DMARC.Disposition), Reason: orNull(v.DMARC.Reason)},
+		ARC: ARC{Result: "none"}, IPRev: IPRev{Result: or(v.IPRev.Result, "none"), Name: orNull(v.IPRev.Domain)}, Trust: or(v.Trust, "T0"),
+		Forwarder: v.Forwarder, Client: orNull(v.Client), Reasons: list(v.Reasons),
 	}
 	for _, s := range v.DKIM {
-		out.DKIM = append(out.DKIM, DKIM{Result: or(s.Result, "none"), Domain: orNull(s.Domain), Selector: orNull(s.Selector)})
+		out.DKIM = append(out.DKIM, DKIM{Result: or(s.Result, "none"), Domain: orNull(s.Domain), Selector: orNull(s.Selector), Reason: orNull(s.Reason)})
 	}
 	return out
 }

@@ -53,9 +53,10 @@ func TestMessageShape(t *testing.T) {
 			From: []message.Address{anna}, To: []message.Address{{Addr: "support@help.example"}}, Cc: []message.Address{anna}, ReplyTo: []message.Address{anna},
 			Envelope: ticketing.Envelope{From: anna.Addr, To: []string{"support@help.example"}, RemoteIP: "192.0.2.7", HELO: "mx.customer.example", TLS: true, Source: "smtp"},
 			Auth: ticketing.Verdict{
-				SPF:   ticketing.AuthResult{Result: "pass", Domain: "customer.example"},
+				SPF:   ticketing.AuthResult{Result: "pass", Domain: "customer.example", Reason: "ip4:192.0.2.7"},
 				DKIM:  []ticketing.AuthResult{{Result: "pass", Domain: "customer.example", Selector: "s1"}},
 				DMARC: ticketing.AuthResult{Result: "pass", Domain: "customer.example", Policy: "reject", Disposition: "none"}, Trust: "T2",
+				IPRev: ticketing.AuthResult{Result: "pass", Domain: "mx.customer.example"}, Forwarder: true, Client: "198.51.100.1", Reasons: []string{"proven"},
 			},
 			Automatic: message.Automatic{Class: "bounce", Reasons: []string{"null sender"}},
 			Bounce:    &message.Bounce{Recipients: []message.BounceRecipient{{Address: "x@y", Action: "failed", Status: "5.1.1", SMTPCode: 550, Hard: true, Reason: "user_unknown", Diagnostic: "no"}}},
@@ -75,8 +76,9 @@ func TestMessageShape(t *testing.T) {
 		"from":[{"address":"anna@customer.example","name":"Anna"}],"to":[{"address":"support@help.example","name":""}],
 		"cc":[{"address":"anna@customer.example","name":"Anna"}],"reply_to":[{"address":"anna@customer.example","name":"Anna"}],
 		"envelope":{"from":"anna@customer.example","to":["support@help.example"],"remote_ip":"192.0.2.7","helo":"mx.customer.example","tls":true,"source":"smtp"},
-		"auth":{"spf":{"result":"pass","domain":"customer.example"},"dkim":[{"result":"pass","domain":"customer.example","selector":"s1"}],
-			"dmarc":{"result":"pass","domain":"customer.example","policy":"reject","disposition":"none"},"arc":{"result":"none"},"trust":"T2"},
+		"auth":{"spf":{"result":"pass","domain":"customer.example","reason":"ip4:192.0.2.7"},"dkim":[{"result":"pass","domain":"customer.example","selector":"s1","reason":null}],
+			"dmarc":{"result":"pass","domain":"customer.example","policy":"reject","disposition":"none","reason":null},"arc":{"result":"none"},"iprev":{"result":"pass","name":"mx.customer.example"},
+			"trust":"T2","forwarder":true,"client":"198.51.100.1","reasons":["proven"]},
 		"automatic":{"class":"bounce","reasons":["null sender"]},
 		"bounce":{"recipients":[{"address":"x@y","action":"failed","status":"5.1.1","smtp_code":550,"hard":true,"reason":"user_unknown","diagnostic":"no"}]},
 		"matched_by":"token","flags":["f"],"commands":[{"line":"#solved","error":null},{"line":"#queue x","error":"no"}],"split_from":"msg_0","split_into":7,"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
@@ -88,7 +90,8 @@ func TestMessageShape(t *testing.T) {
 	s.desk.content, s.desk.deliveries = &ticketing.Content{}, nil
 	wantJSON(t, s.do("GET", "/messages/msg_2", ""), 200, `{"id":"msg_2","ticket":1001,"direction":"none","kind":"event","visibility":"internal",
 		"author":{"address":"","name":"","role":"system"},"subject":"","message_id":"","in_reply_to":[],"references":[],"from":[],"to":[],"cc":[],"reply_to":[],
-		"envelope":null,"auth":{"spf":{"result":"none","domain":null},"dkim":[],"dmarc":{"result":"none","domain":null,"policy":null,"disposition":null},"arc":{"result":"none"},"trust":"T0"},
+		"envelope":null,"auth":{"spf":{"result":"none","domain":null,"reason":null},"dkim":[],"dmarc":{"result":"none","domain":null,"policy":null,"disposition":null,"reason":null},
+			"arc":{"result":"none"},"iprev":{"result":"none","name":null},"trust":"T0","forwarder":false,"client":null,"reasons":[]},
 		"automatic":{"class":"none","reasons":[]},"bounce":null,"matched_by":"none","flags":[],"commands":[],"split_from":null,"split_into":null,"text":"","visible_text":"","quoted_text":"","html":null,
 		"attachments":[],"raw_sha256":null,"raw_size":0,"date":null,"received_at":"2026-03-01T12:00:00Z","deliveries":[]}`)
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 
 	"ticketgate/gateway/mailauth"
 	"ticketgate/ticketing"
@@ -31,5 +32,7 @@ func (in *Intake) authenticate(ctx context.Context, a *ticketing.Arrival) string
 	verdict.User = a.User
 	a.Verdict = verdict
 	in.metrics.judged(evidence)
+	// What cannot be written down is not worth refusing a mail for.
+	a.Evidence, _ = json.Marshal(evidence)
 	return mailauth.AuthenticationResults(in.o.Hostname, evidence)
 }

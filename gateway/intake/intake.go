@@ -43,6 +43,8 @@ type Desk interface {
 	Receive(ctx context.Context, a ticketing.Arrival) (*ticketing.Receipt, error)
 	// Admit refuses what may be refused while the sender is still on the line.
 	Admit(a ticketing.Arrival) error
+	// Explain tells what Receive would do, without doing it.
+	Explain(ctx context.Context, a ticketing.Arrival) (*ticketing.Trace, error)
 	// Hops says whose trace fields may be believed; nil if the peer is a stranger.
 	Hops(a ticketing.Arrival) func(netip.Addr) bool
 }
@@ -167,21 +169,39 @@ func (in *Intake) Receive(ctx context.Context, env Envelope, r io.Reader) (*tick
 }
 
 func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start time.Time) (*ticketing.Receipt, error) {
-	if len(env.Recipients) == 0 {
-		return nil, &ticketing.Error{Kind: ticketing.Invalid, Text: "no recipient"}
-	}
-	if err := in.Space(); err != nil {
+	w, arrival, err := in.take(ctx, env, r, start)
+	if err != nil {
 		return nil, err
 	}
-	w := in.o.Blobs.Create(ctx)
-	sealed, head, err := in.store(w, r, env.From == "" && !env.NoFrom)
+	receipt, err := in.o.Desk.Receive(ctx, arrival)
+	if err == nil && receipt == nil {
+		err = &ticketing.Error{Kind: ticketing.Internal, Text: "temporary problem", Err: errors.New("the desk returned no receipt")}
+	}
 	if err != nil {
 		w.Discard()
 		return nil, err
 	}
-	if err := head.checkSenders(env.Senders); err != nil {
+	return receipt, nil
+}
+
+// take stores a mail's bytes and checks all that may refuse it. After an error
+// nothing of it is kept; otherwise the caller discards the writer if the bytes
+// are not to stay.
+func (in *Intake) take(ctx context.Context, env Envelope, r io.Reader, start time.Time) (*blob.Writer, ticketing.Arrival, error) {
+	if len(env.Recipients) == 0 {
+		return nil, ticketing.Arrival{}, &ticketing.Error{Kind: ticketing.Invalid, Text: "no recipient"}
+	}
+	if err := in.Space(); err != nil {
+		return nil, ticketing.Arrival{}, err
+	}
+	w := in.o.Blobs.Create(ctx)
+	sealed, head, err := in.store(w, r, env.From == "" && !env.NoFrom)
+	if err == nil {
+		err = head.checkSenders(env.Senders)
+	}
+	if err != nil {
 		w.Discard()
-		return nil, err
+		return nil, ticketing.Arrival{}, err
 	}
 	if env.NoFrom {
 		env.From = head.sender()
@@ -190,19 +210,10 @@ func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start 
 	if env.Source == "smtp" {
 		if err := in.o.Desk.Admit(arrival); err != nil {
 			w.Discard()
-			return nil, err
+			return nil, arrival, err
 		}
 	}
-	receipt, err := in.o.Desk.Receive(ctx, arrival)
-	if err != nil {
-		w.Discard()
-		return nil, err
-	}
-	if receipt == nil {
-		w.Discard()
-		return nil, &ticketing.Error{Kind: ticketing.Internal, Text: "temporary problem", Err: errors.New("the desk returned no receipt")}
-	}
-	return receipt, nil
+	return w, arrival, nil
 }
 
 // arrive puts together what is known about a mail: what the door saw, and what

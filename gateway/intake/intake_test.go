@@ -47,6 +47,14 @@ func (d *desk) Admit(a ticketing.Arrival) error {
 	return nil
 }
 
+// Explain would give the receipt that Receive gives.
+func (d *desk) Explain(context.Context, ticketing.Arrival) (*ticketing.Trace, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	return &ticketing.Trace{Receipt: &ticketing.Receipt{ID: "rcpt_x", Outcomes: []ticketing.Outcome{{Outcome: "new_ticket", Recipient: "support@help.example", Ticket: 7}}}}, nil
+}
+
 // Hops trusts 198.51.100.0/24.
 func (d *desk) Hops(a ticketing.Arrival) func(netip.Addr) bool {
 	own := netip.MustParsePrefix("198.51.100.0/24").Contains

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ticketgate/gateway/mailauth"
+	"ticketgate/ticketing/message"
 )
 
 // TestCorpus: real mails of all kinds, as they are and as the wire carries
@@ -31,7 +32,7 @@ func TestCorpus(t *testing.T) {
 						t.Errorf("%s: %+v", path, s)
 					}
 				}
-				if field := mailauth.AuthenticationResults(ourName, e); !mailauth.Forged(strings.TrimSuffix(field, "\r\n"), ourName) {
+				if field := mailauth.AuthenticationResults(ourName, e); !message.Forged(strings.TrimSuffix(field, "\r\n"), ourName) {
 					t.Errorf("%s: %q", path, field)
 				}
 				signatures += len(e.DKIM)

@@ -157,11 +157,25 @@ func (e *Evidence) aligned() string {
 	return strings.Join(by, " and ")
 }
 
-// Lines explains the evidence to a person, one finding a line.
-func (e *Evidence) Lines() []string {
-	var out []string
-	add := func(format string, args ...any) {
-		out = append(out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+// Finding is one result in the words of an operator.
+type Finding struct {
+	Check  string `json:"check"` // author client spf dkim iprev walk dmarc trust
+	Result string `json:"result"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Findings explains the evidence to a person, in the order in which one follows
+// from the other.
+func (e *Evidence) Findings() []Finding {
+	var out []Finding
+	add := func(check, result string, details ...string) {
+		var said []string
+		for _, d := range details {
+			if d != "" {
+				said = append(said, d)
+			}
+		}
+		out = append(out, Finding{check, result, strings.Join(said, " ")})
 	}
 	note := func(s string) string {
 		if s == "" {
@@ -170,37 +184,44 @@ func (e *Evidence) Lines() []string {
 		return "(" + s + ")"
 	}
 	if e.Author.Domain != "" {
-		add("author  %s", e.Author.Address)
+		add("author", "known", e.Author.Address)
 	} else {
-		add("author  unknown %s", note(e.Author.Problem))
+		add("author", "unknown", note(e.Author.Problem))
 	}
 	if c := e.Client; c != nil && c.IP.IsValid() {
-		add("client  %s HELO %s, before %d trusted hops", c.IP, clean(c.HELO), c.Hops)
+		add("client", "known", fmt.Sprintf("%s HELO %s, behind %d trusted", c.IP, clean(c.HELO), c.Hops))
 	} else if c != nil {
-		add("client  unknown %s", note(c.Note))
+		add("client", "unknown", note(c.Note))
 	}
-	add("spf     %-9s %s %s %s", e.SPF.Result, e.SPF.Identity, e.SPF.Sender, note(e.SPF.Reason))
+	add("spf", string(e.SPF.Result), e.SPF.Identity, e.SPF.Sender, note(e.SPF.Reason))
 	for _, s := range e.DKIM {
-		add("dkim    %-9s d=%s s=%s a=%s b=%s %s", s.Result, s.Domain, s.Selector, s.Algorithm, s.B, note(s.Reason))
+		add("dkim", string(s.Result), fmt.Sprintf("d=%s s=%s a=%s b=%s", s.Domain, s.Selector, s.Algorithm, s.B), note(s.Reason))
 	}
 	if len(e.DKIM) == 0 {
-		add("dkim    %-9s %s", e.dkimNone(), note(e.Note))
+		add("dkim", string(e.dkimNone()), note(e.Note))
 	}
 	if e.Ignored > 0 {
-		add("dkim    %d further signatures were not looked at", e.Ignored)
+		add("dkim", "ignored", fmt.Sprintf("%d further signatures were not looked at", e.Ignored))
 	}
-	add("iprev   %-9s %s %s", e.IPRev.Result, e.IPRev.Name, note(e.IPRev.Reason))
+	add("iprev", string(e.IPRev.Result), e.IPRev.Name, note(e.IPRev.Reason))
 	for _, s := range e.DMARC.Walk {
-		add("walk    %s: %s", s.Name, s.Found)
+		add("walk", "asked", s.Name+":", s.Found)
 	}
 	d := e.DMARC
-	add("dmarc   %-9s %s", d.Result, note(d.Reason))
+	record := ""
 	if d.RecordDomain != "" {
-		add("dmarc   record of %s, organisation %s, %s=%s, asks for: %s", d.RecordDomain, d.Organization, d.Tag, d.Policy, d.Disposition)
+		record = fmt.Sprintf("record of %s, organisation %s, %s=%s, asks for: %s", d.RecordDomain, d.Organization, d.Tag, d.Policy, d.Disposition)
 	}
-	add("trust   %s", e.Trust)
-	for _, r := range e.Reasons {
-		add("        %s", r)
+	add("dmarc", string(d.Result), note(d.Reason), record)
+	add("trust", e.Trust, strings.Join(e.Reasons, "; "))
+	return out
+}
+
+// Lines are the findings as text, one a line.
+func (e *Evidence) Lines() []string {
+	var out []string
+	for _, f := range e.Findings() {
+		out = append(out, strings.TrimRight(fmt.Sprintf("%-7s %-9s %s", f.Check, f.Result, f.Detail), " "))
 	}
 	return out
 }

@@ -65,6 +65,11 @@ var trouble = map[string]error{
 
 func (d *desk) Admit(ticketing.Arrival) error { return nil }
 
+// Explain would give the receipt that Receive gives.
+func (d *desk) Explain(context.Context, ticketing.Arrival) (*ticketing.Trace, error) {
+	return &ticketing.Trace{Receipt: &ticketing.Receipt{ID: "rcpt_x", Outcomes: []ticketing.Outcome{{Outcome: "new_ticket", Recipient: "support@help.example", Ticket: 7}}}}, nil
+}
+
 func (d *desk) Hops(ticketing.Arrival) func(netip.Addr) bool { return nil }
 
 func (d *desk) Route(_ context.Context, rcpt string) (ticketing.Route, error) {

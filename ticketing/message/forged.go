@@ -1,4 +1,4 @@
-package mailauth
+package message
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func authservID(s string) (id string, ok bool) {
 	}
 	rest := ""
 	if s[0] == '"' {
-		if id, rest, ok = quoted(s); !ok {
+		if id, rest, ok = quotedID(s); !ok {
 			return "", false
 		}
 	} else {
@@ -67,14 +67,14 @@ func skipCFWS(s string) (rest string, ok bool) {
 			depth++
 		case c == ')' && depth > 0:
 			depth--
-		case depth == 0 && !strings.ContainsRune(blanks, rune(c)):
+		case depth == 0 && !strings.ContainsRune(" \t\r\n", rune(c)):
 			return s[i:], true
 		}
 	}
 	return "", depth == 0
 }
 
-func quoted(s string) (text, rest string, ok bool) {
+func quotedID(s string) (text, rest string, ok bool) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
