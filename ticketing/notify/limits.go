@@ -24,12 +24,12 @@ type AckLimits struct {
 	Total     int // acknowledgements to everybody in ten minutes; default 600
 	Recipient int // mails to one customer a day; default 40
 	Ticket    int // copies to one customer about one ticket in ten minutes; default 10
-	Staff     int // copies to one agent about one ticket a day; default 60
+	Staff     int // copies to one agent about one ticket a day; default 40
 }
 
 func (l AckLimits) orDefaults() AckLimits {
 	or := func(n, d int) int { return cmp.Or(max(n, 0), d) }
-	return AckLimits{Domain: or(l.Domain, 10), Total: or(l.Total, 600), Recipient: or(l.Recipient, 40), Ticket: or(l.Ticket, 10), Staff: or(l.Staff, 60)}
+	return AckLimits{Domain: or(l.Domain, 10), Total: or(l.Total, 600), Recipient: or(l.Recipient, 40), Ticket: or(l.Ticket, 10), Staff: or(l.Staff, 40)}
 }
 
 const (

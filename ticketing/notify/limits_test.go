@@ -55,7 +55,7 @@ func TestCopiesOfOneTicketAreBounded(t *testing.T) {
 		w.clock.move(15 * time.Minute)
 		got = w.talk(k, "bo@customer.example")
 	}
-	if staff = w.toldAbout("otto@staff.example"); got > 2*40 || staff > 3*60 {
+	if staff = w.toldAbout("otto@staff.example"); got > 2*40 || staff > 3*40 {
 		t.Errorf("after a day Bo has %d copies and Otto %d", got, staff)
 	}
 	if w.pending() != 0 || len(w.desk.messages[k.Number]) != 60+24*4 {
