@@ -183,6 +183,9 @@ func (p *program) openHTTP(ctx context.Context) error {
 		Tokens:   p.tokens,
 
 		AppPasswords: p.passwords,
+		Control:      controlPort{p.outbound, p.unwanted},
+		Suppressions: controlPort{p.outbound, p.unwanted},
+		Keys:         keysPort{p.dkim, p.outbound},
 		Records:      p.dnsRecords,
 		Hostname:     string(p.cfg.Hostname),
 		PublicURL:    p.publicURL(),

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -27,6 +28,7 @@ const (
 	exitConflict    = 4
 	exitDenied      = 5
 	exitUnreachable = 6
+	exitPartial     = 7
 	exitBadMessage  = 65
 	exitTemporary   = 75
 	exitConfig      = 78
@@ -47,7 +49,11 @@ func exitWith(code int, format string, args ...any) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	args := os.Args[1:]
+	if filepath.Base(os.Args[0]) == "mailq" { // as a link in the path, for people who know other servers
+		args = append([]string{"mailq"}, args...)
+	}
+	code := run(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -99,6 +105,9 @@ func rootCommand() *cobra.Command {
 		policyCommand(o),
 		traceCommand(o),
 		outboundCommand(o, "outbound"),
+		outboundList(o, "mailq"),
+		suppressionCommand(o),
+		dkimCommand(o),
 		tokenCommand(o),
 		agentCommand(o),
 		dnsCommand(o),

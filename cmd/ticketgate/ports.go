@@ -19,7 +19,7 @@ import (
 type outboundPort struct{ q *delivery.Queue }
 
 func (o outboundPort) List(ctx context.Context, f api.ParcelFilter) ([]*api.Parcel, string, error) {
-	page, next, err := o.q.List(ctx, delivery.Filter{State: f.State, To: f.To, Ticket: f.Ticket, Class: f.Class, Limit: f.Limit, Cursor: f.Cursor})
+	page, next, err := o.q.List(ctx, queueFilter(f))
 	if err != nil {
 		return nil, "", outboundError(err)
 	}
@@ -57,7 +57,13 @@ func (o outboundPort) Drop(ctx context.Context, id, by, reason string) error {
 func showParcel(p *delivery.Parcel) *api.Parcel {
 	out := &api.Parcel{
 		ID: p.ID, Class: p.Class, State: p.State, From: p.From, Recipient: p.Recipient, Queue: p.Queue,
-		Message: p.Message, Size: p.Size, Attempts: p.Attempts, CreatedAt: p.Created, Why: p.Why,
+		Message: p.Message, Size: p.Size, Attempts: p.Attempts, CreatedAt: p.Created, Why: p.Why, WaitsFor: p.WaitsFor, Ambiguous: p.Ambiguous,
+	}
+	if h := p.Held; h != nil {
+		out.Held = &api.Hold{Kind: h.Kind, Ref: h.Ref, By: h.By, Reason: h.Reason, At: h.At, Until: h.Until}
+		if h.Kind == "" {
+			out.Held.Kind = "operator"
+		}
 	}
 	if p.Ticket != nil {
 		out.Ticket = *p.Ticket

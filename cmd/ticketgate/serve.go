@@ -23,6 +23,7 @@ import (
 	"ticketgate/gateway/intake"
 	"ticketgate/gateway/login"
 	"ticketgate/gateway/smtpd"
+	"ticketgate/resolver"
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/agenda"
 	"ticketgate/ticketing/blob"
@@ -82,7 +83,9 @@ type program struct {
 	db        *pebble.DB
 	desk      *ticketing.Desk
 	dkim      *dkim.Keys
+	fresh     *resolver.Resolver // for checks of what is published right now
 	outbound  *delivery.Queue
+	unwanted  *delivery.Suppressions
 	intake    *intake.Intake
 	smtp      *smtpd.Server
 	tokens    *login.Tokens
@@ -204,6 +207,10 @@ func (p *program) registerBuildInfo() error {
 
 func (p *program) openDesk(ctx context.Context) (err error) {
 	p.blobs = blob.New(p.db, p.world.random)
+	p.unwanted = delivery.NewSuppressions(p.db)
+	if err := p.world.metrics.Register(p.unwanted.Collector()); err != nil {
+		return err
+	}
 	p.tokens = login.New(login.Options{DB: p.db, Random: p.world.random})
 	p.passwords = login.NewAppPasswords(login.Options{DB: p.db, Random: p.world.random})
 	p.desk, err = ticketing.Open(ctx, ticketing.Options{
@@ -251,7 +258,17 @@ func (p *program) sweep(ctx context.Context) error {
 }
 
 func (p *program) openOutbound(ctx context.Context) error {
-	p.dkim = dkim.New(dkim.Options{DB: p.db, Random: p.world.random, Now: p.world.now})
+	fresh, err := p.world.freshResolver(string(p.cfg.Resolver))
+	if err != nil {
+		return err
+	}
+	p.fresh = fresh
+	p.dkim = dkim.New(dkim.Options{
+		DB: p.db, Random: p.world.random, Now: p.world.now, LookupTXT: fresh.LookupTXT,
+		Used: func(ctx context.Context, domain, selector string) (int, error) {
+			return p.outbound.SignedWith(ctx, domain, selector)
+		},
+	})
 	for domain := range p.cfg.Domains {
 		if err := p.dkim.Ensure(ctx, domain); err != nil {
 			return err
@@ -291,10 +308,12 @@ func (p *program) openOutbound(ctx context.Context) error {
 		SoftLimit:      p.cfg.Outbound.SoftLimit,
 		HardLimit:      p.cfg.Outbound.HardLimit,
 		Rates:          ratesOf(&p.cfg.Outbound),
+		Suppressions:   p.unwanted,
 	})
 	if err != nil {
 		return err
 	}
+	p.background("held outbound mail", p.outbound.Tend)
 	p.background("outbound queue", p.outbound.Run)
 	notifier := notify.New(notify.Options{
 		DB:         p.db,

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -42,6 +44,45 @@ func TestStories(t *testing.T) {
 					ts.Fatalf("usage: txt NAME TEXT")
 				}
 				names.TXT(args[0], args[1])
+			},
+			// publish puts the TXT records that stand in the last command's
+			// output, as lines of a zone file, into the name server
+			// $RESOLVER.
+			"publish": func(ts *testscript.TestScript, neg bool, args []string) {
+				found := 0
+				for line := range strings.Lines(ts.ReadFile("stdout")) {
+					name, value, ok := strings.Cut(strings.TrimSpace(line), " IN TXT ")
+					if !ok {
+						fields := strings.Fields(line)
+						if len(fields) < 4 || fields[1] != "IN" || fields[2] != "TXT" {
+							continue
+						}
+						name, value = fields[0], strings.Join(fields[3:], " ")
+					}
+					names.TXTStrings(strings.TrimSuffix(name, "."), strings.Split(strings.Trim(value, `"`), `" "`)...)
+					found++
+				}
+				if found == 0 {
+					ts.Fatalf("there are no records in the last output")
+				}
+			},
+			// waitfor WORDS COMMAND… repeats a command until its output has
+			// the words: what happens after an answer was given happens soon.
+			"waitfor": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) < 2 {
+					ts.Fatalf("usage: waitfor WORDS COMMAND…")
+				}
+				words, err := regexp.Compile(args[0])
+				ts.Check(err)
+				for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+					ts.Check(ts.Exec(args[1], args[2:]...))
+					if words.MatchString(ts.ReadFile("stdout")) {
+						return
+					}
+					if time.Now().After(deadline) {
+						ts.Fatalf("%q never said %q", args[1:], args[0])
+					}
+				}
 			},
 			// heldid NAME WORDS sets NAME to the id in the line of the last
 			// command's output that has the words.

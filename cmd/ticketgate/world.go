@@ -55,6 +55,13 @@ func (w *world) askAt(address string) (err error) {
 	return err
 }
 
+// freshResolver asks like the world's own and remembers next to nothing: it is
+// for people who have just changed a record and want to see it.
+func (w *world) freshResolver(address string) (*resolver.Resolver, error) {
+	const blink = time.Millisecond
+	return resolver.New(resolver.Options{Server: address, Dial: w.dial, Now: w.now, MaxTTL: blink, MaxNegative: blink, FailureTTL: blink})
+}
+
 func newLogger(cfg *config.Config, stderr *os.File) *slog.Logger {
 	var level slog.Level
 	if level.UnmarshalText([]byte(cfg.Log.Level)) != nil {

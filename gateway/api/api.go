@@ -42,6 +42,11 @@ type Options struct {
 	Tokens   Tokens
 	// AppPasswords are for agents' mail programs; nil serves none.
 	AppPasswords AppPasswords
+	// What operators need beside single mails; nil serves none of it.
+	Control      OutboundControl
+	Suppressions Suppressions
+	Keys         SigningKeys
+	House        House
 	// Records lists the DNS records our domains need; nil serves none.
 	Records func(context.Context) ([]Record, error)
 	// Hostname names this server in trace fields.
@@ -97,6 +102,14 @@ func New(o Options) (*API, error) {
 	if o.Records != nil {
 		a.registerDNS()
 	}
+	for _, part := range []struct {
+		served   bool
+		register func()
+	}{{o.Control != nil, a.registerControl}, {o.Suppressions != nil, a.registerSuppressions}, {o.Keys != nil, a.registerKeys}, {o.House != nil, a.registerHouse}} {
+		if part.served {
+			part.register()
+		}
+	}
 	if a.spec, err = a.document(); err != nil {
 		return nil, err
 	}
@@ -143,7 +156,8 @@ func (a *API) document() ([]byte, error) {
 	delete(schemas, "ErrorDetail")
 	// Unknown members are refused in what we read; what we write may grow.
 	for name, schema := range schemas {
-		if !strings.HasSuffix(name, "InputBody") && !slices.Contains([]string{"NewMessage", "NewAttachment", "NewAddress"}, name) {
+		read := strings.HasSuffix(name, "InputBody") || strings.HasSuffix(name, "Request")
+		if !read && !slices.Contains([]string{"NewMessage", "NewAttachment", "NewAddress", "BulkFilter"}, name) {
 			schema.AdditionalProperties = nil
 		}
 	}

@@ -282,6 +282,7 @@ type stage struct {
 	api      *API
 	desk     *fakeDesk
 	outbound *fakeOutbound
+	control  *fakeControl
 	intake   *fakeIntake
 	tokens   *login.Tokens
 	registry *prometheus.Registry
@@ -309,10 +310,12 @@ func newStage(t *testing.T) *stage {
 	}
 	s.outbound = &fakeOutbound{parcel: &Parcel{ID: "out_1", Class: "reply", State: "deferred", From: "support+x@help.example", Recipient: "bo@customer.example", Queue: "support", Size: 18000, CreatedAt: noon.Add(-42 * time.Minute)}}
 	s.intake = &fakeIntake{desk: s.desk}
+	s.control = &fakeControl{}
 	s.tokens = login.New(login.Options{DB: db, Random: rand.Reader})
 	var err error
 	s.api, err = New(Options{
 		Desk: s.desk, Outbound: s.outbound, Intake: s.intake, Tokens: s.tokens,
+		Control: s.control, Suppressions: s.control, Keys: s.control, House: s.control,
 		AppPasswords: login.NewAppPasswords(login.Options{DB: db, Random: rand.Reader}),
 		Hostname:     "mail.help.example",
 		PublicURL:    "https://desk.help.example", MaxMessage: 1 << 20, Version: "test",

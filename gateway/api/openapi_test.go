@@ -52,6 +52,9 @@ func TestSpec(t *testing.T) {
 		"list-messages", "post-message", "get-message", "get-raw", "get-attachment", "list-outbound", "get-outbound", "hold-outbound", "release-outbound",
 		"retry-outbound", "drop-outbound", "create-token", "list-tokens", "revoke-token",
 		"create-app-password", "list-app-passwords", "revoke-app-password", "reconcile",
+		"bulk-outbound", "top-outbound", "outbound-limits", "list-measures", "decide-measure", "end-measure", "pause-destination", "resume-destination",
+		"list-suppressions", "add-suppression", "remove-suppression",
+		"list-dkim-keys", "prepare-dkim-keys", "check-dkim-keys", "activate-dkim-keys", "retire-dkim-keys", "check-dns", "examine", "send-test",
 		"list-held", "get-held", "get-held-raw", "release-held", "attach-held", "discard-held"} {
 		if !ids[want] {
 			t.Errorf("no operation %s", want)

@@ -46,7 +46,10 @@ type OutboundMail struct {
 	NextAt     *time.Time     `json:"next_at" doc:"null while held"`
 	AgeSeconds int64          `json:"age_seconds"`
 	Last       nullable[Last] `json:"last" doc:"null before the first attempt"`
+	WaitsFor   *string        `json:"waits_for" doc:"in one word: schedule, retry, pause, rate, concurrency, turn, answer, ticket, operator, suppressed, dkim_key, content or measure"`
 	Why        *string        `json:"why" doc:"in plain words: why it is still here"`
+	Ambiguous  bool           `json:"ambiguous" doc:"an earlier attempt may have delivered it: the answer was lost"`
+	Held       nullable[Held] `json:"held" doc:"what keeps it back; null unless the state is held"`
 }
 
 func (a *API) parcel(p *Parcel) *OutboundMail {
@@ -56,10 +59,24 @@ func (a *API) parcel(p *Parcel) *OutboundMail {
 		CreatedAt: p.CreatedAt.UTC(), NextAt: moment(p.NextAt), Why: orNull(p.Why),
 		AgeSeconds: max(0, int64(a.o.Now().Sub(p.CreatedAt)/time.Second)),
 	}
+	out.WaitsFor, out.Ambiguous = orNull(p.WaitsFor), p.Ambiguous
+	if h := p.Held; h != nil {
+		out.Held = some(Held{Kind: h.Kind, Ref: orNull(h.Ref), By: h.By, Reason: h.Reason, At: h.At.UTC(), Until: moment(h.Until)})
+	}
 	if l := p.Last; l != nil {
 		out.Last = some(Last{Code: l.Code, Enhanced: l.Enhanced, Text: l.Text, MX: l.MX, At: l.At.UTC()})
 	}
 	return out
+}
+
+// Held is what keeps a mail back.
+type Held struct {
+	Kind   string     `json:"kind" enum:"operator,suppressed,dkim_key,content,measure"`
+	Ref    *string    `json:"ref" doc:"the address, domain or measure that holds it"`
+	By     string     `json:"by"`
+	Reason string     `json:"reason"`
+	At     time.Time  `json:"at"`
+	Until  *time.Time `json:"until" doc:"when it lets go by itself; null: not by itself, or not known"`
 }
 
 type listOutboundInput struct {
@@ -67,12 +84,21 @@ type listOutboundInput struct {
 	To     string `query:"to" maxLength:"254" doc:"an address, or @domain"`
 	Ticket uint64 `query:"ticket"`
 	Class  string `query:"class" enum:"reply,notification,autoack,bulk,dsn,relay"`
+	Queue  string `query:"queue" maxLength:"100"`
+	Held   string `query:"held" enum:"operator,suppressed,dkim_key,content,measure" doc:"held by this"`
+	Older  string `query:"older" maxLength:"40" doc:"a span such as 2h: at least so old"`
 	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"100"`
 	Cursor string `query:"cursor" maxLength:"1000"`
 }
 
 func (a *API) listOutbound(ctx context.Context, in *listOutboundInput) (*struct{ Body page[*OutboundMail] }, error) {
-	parcels, next, err := a.o.Outbound.List(ctx, ParcelFilter(*in))
+	older, err := span("query.older", in.Older)
+	if err != nil {
+		return nil, err
+	}
+	parcels, next, err := a.o.Outbound.List(ctx, ParcelFilter{
+		State: in.State, To: in.To, Ticket: in.Ticket, Class: in.Class, Queue: in.Queue, Held: in.Held, Older: older, Limit: in.Limit, Cursor: in.Cursor,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -119,6 +119,9 @@ type ParcelFilter struct {
 	To     string // an address, or @domain
 	Ticket uint64
 	Class  string
+	Queue  string
+	Held   string        // operator suppressed dkim_key content measure
+	Older  time.Duration // at least so old
 	Limit  int
 	Cursor string
 }
@@ -138,7 +141,20 @@ type Parcel struct {
 	CreatedAt time.Time
 	NextAt    time.Time // zero = not planned
 	Last      *Attempt  // nil = never tried
+	WaitsFor  string    // in one word
 	Why       string    // in plain words: why it is still here
+	Ambiguous bool      // an earlier attempt may have delivered it
+	Held      *Hold     // nil unless held
+}
+
+// Hold is what keeps a parcel back.
+type Hold struct {
+	Kind   string // operator suppressed dkim_key content measure
+	Ref    string // the address, domain or measure that holds it
+	By     string
+	Reason string
+	At     time.Time
+	Until  time.Time // zero: not known
 }
 
 // Attempt is what a server last said.

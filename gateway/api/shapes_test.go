@@ -113,13 +113,14 @@ func TestOutboundShape(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	wantJSON(t, s.do("GET", "/outbound", ""), 200, `{"items":[{"id":"out_1","class":"reply","state":"deferred","from":"support+x@help.example","recipient":"bo@customer.example",
-		"queue":"support","ticket":null,"message":null,"size":18000,"attempts":0,"created_at":"2026-03-01T11:18:00Z","next_at":null,"age_seconds":2520,"last":null,"why":null}],"next":null}`)
+		"queue":"support","ticket":null,"message":null,"size":18000,"attempts":0,"created_at":"2026-03-01T11:18:00Z","next_at":null,"age_seconds":2520,"last":null,"waits_for":null,"why":null,"ambiguous":false,"held":null}],"next":null}`)
 	p := s.outbound.parcel
 	p.Ticket, p.Message, p.Attempts, p.NextAt, p.Why = 1001, "msg_1", 2, noon, "the server asked us to wait"
+	p.WaitsFor, p.Ambiguous = "retry", true
 	p.Last = &Attempt{Code: 421, Enhanced: "4.7.28", Text: "rate limited", MX: "mx1.customer.example", At: noon}
 	wantJSON(t, s.do("GET", "/outbound/out_1", ""), 200, `{"id":"out_1","class":"reply","state":"deferred","from":"support+x@help.example","recipient":"bo@customer.example",
 		"queue":"support","ticket":1001,"message":"msg_1","size":18000,"attempts":2,"created_at":"2026-03-01T11:18:00Z","next_at":"2026-03-01T12:00:00Z","age_seconds":2520,
-		"last":{"code":421,"enhanced":"4.7.28","text":"rate limited","mx":"mx1.customer.example","at":"2026-03-01T12:00:00Z"},"why":"the server asked us to wait"}`)
+		"last":{"code":421,"enhanced":"4.7.28","text":"rate limited","mx":"mx1.customer.example","at":"2026-03-01T12:00:00Z"},"waits_for":"retry","why":"the server asked us to wait","ambiguous":true,"held":null}`)
 }
 
 func TestReconcileShape(t *testing.T) {
