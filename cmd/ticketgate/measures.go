@@ -136,8 +136,8 @@ func outboundReroute(o *options) *cobra.Command {
 
 func outboundResume(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "resume DESTINATION | MEASURE",
-		Short: "End the pause of a domain, or a pause, hold or route by its id",
+		Use:   "resume DESTINATION | SITE | MEASURE",
+		Short: "End the pause of a domain or of a site, or a pause, hold or route by its id",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.dial()
@@ -240,6 +240,7 @@ func outboundLimits(o *options) *cobra.Command {
 					Rate                *string
 					Connections, Active int
 					BlockedUntil        *time.Time `json:"blocked_until"`
+					Reason              *string
 				}
 			}
 			raw, err := c.get(cmd.Context(), "/outbound/limits", nil, &l)
@@ -247,7 +248,7 @@ func outboundLimits(o *options) *cobra.Command {
 				return err
 			}
 			if err := o.show(cmd.OutOrStdout(), raw, func(w *tabwriter.Writer) {
-				fmt.Fprintln(w, "SCOPE\tNAME\tRATE\tACTIVE\tAT MOST\tWAITS UNTIL")
+				fmt.Fprintln(w, "SCOPE\tNAME\tRATE\tACTIVE\tAT MOST\tWAITS UNTIL\tREASON")
 				for _, x := range l.Limits {
 					most, until := "–", "–"
 					if x.Connections > 0 {
@@ -256,7 +257,7 @@ func outboundLimits(o *options) *cobra.Command {
 					if x.BlockedUntil != nil {
 						until = x.BlockedUntil.Local().Format("15:04:05")
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", x.Scope, orWord(x.Name, "each"), orWord(deref(x.Rate), "unlimited"), x.Active, most, until)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", x.Scope, orWord(x.Name, "each"), orWord(deref(x.Rate), "unlimited"), x.Active, most, until, orDash(x.Reason))
 				}
 			}); err != nil || o.output != "table" {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"ticketgate/delivery"
@@ -54,7 +55,7 @@ func (c controlPort) Limits(ctx context.Context) (api.OutboundLimits, error) {
 	l := c.q.Limits(ctx)
 	out := api.OutboundLimits{Workers: l.Workers, Active: l.Active}
 	for _, x := range l.Limits {
-		shown := api.OutboundLimit{Scope: x.Scope, Name: x.Name, Connections: x.Connections, Active: x.Active, BlockedTill: timeOrNull(x.Blocked)}
+		shown := api.OutboundLimit{Scope: x.Scope, Name: x.Name, Connections: x.Connections, Active: x.Active, BlockedTill: timeOrNull(x.Blocked), Reason: stringOrNull(x.Reason)}
 		if x.Rate.Count > 0 {
 			shown.Rate = stringOrNull(fmt.Sprintf("%d/%s", x.Rate.Count, perWords(x.Rate.Per)))
 		}
@@ -109,6 +110,12 @@ func (c controlPort) TakeBack(ctx context.Context, id string) error {
 }
 
 func (c controlPort) Resume(ctx context.Context, destination string) error {
+	if strings.Contains(destination, "/") { // a site or sender in the words of Limits
+		if !c.q.Forgive(destination) {
+			return operatorErrorAbout("site or sender in trouble", store.ErrNotFound)
+		}
+		return nil
+	}
 	return operatorErrorAbout("pause of this destination", c.q.Resume(ctx, destination))
 }
 

@@ -63,12 +63,13 @@ type OutboundLimits struct {
 
 // OutboundLimit is one limit.
 type OutboundLimit struct {
-	Scope       string     `json:"scope" doc:"global, provider, destination …"`
+	Scope       string     `json:"scope" doc:"global, egress, account, provider, domain, queue, sender; or site: a set of mail servers"`
 	Name        string     `json:"name" doc:"which of them; empty for a rule that applies to each"`
 	Rate        *string    `json:"rate" doc:"such as 20/s; null is no limit"`
 	Connections int        `json:"connections" doc:"at once, at most; 0 is no limit of its own"`
 	Active      int        `json:"active"`
-	BlockedTill *time.Time `json:"blocked_until" doc:"a rate lets the next mail go then"`
+	BlockedTill *time.Time `json:"blocked_until" doc:"the next mail may go then"`
+	Reason      *string    `json:"reason" doc:"of a site that is left alone until then"`
 }
 
 // Measure is an operator's decision about mail of a kind.
@@ -260,7 +261,7 @@ func (a *API) endMeasure(ctx context.Context, in *struct {
 
 // DestinationPath is part of several paths.
 type DestinationPath struct {
-	Destination string `path:"destination" maxLength:"254" doc:"recipients' domain"`
+	Destination string `path:"destination" maxLength:"254" doc:"recipients' domain; for resume also a site as the limits name it"`
 }
 
 func (a *API) pauseDestination(ctx context.Context, in *struct {

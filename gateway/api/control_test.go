@@ -183,7 +183,7 @@ func TestMeasures(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	wantJSON(t, s.do("GET", "/outbound/top?by=queue&limit=3", ""), 200, `{"items":[{"name":"queue","count":3,"states":{"ready":3},"size":0,"oldest_age_seconds":0,"example":null}],"next":null,"partial":true}`)
-	wantJSON(t, s.do("GET", "/outbound/limits", ""), 200, `{"workers":64,"active":0,"limits":[{"scope":"global","name":"","rate":"20/s","connections":0,"active":0,"blocked_until":null}]}`)
+	wantJSON(t, s.do("GET", "/outbound/limits", ""), 200, `{"workers":64,"active":0,"limits":[{"scope":"global","name":"","rate":"20/s","connections":0,"active":0,"blocked_until":null,"reason":null}]}`)
 }
 
 func TestSuppressions(t *testing.T) {
