@@ -37,6 +37,7 @@ func (w *work) contact(a message.Address, how acquaintance) (known bool, err err
 	if err != nil {
 		return false, err
 	}
+	defer func() { w.contacts[folded] = c }()
 	if c == nil {
 		c = &contactRow{ID: contactID(folded), Address: folded, Since: w.now}
 	} else if (c.Wrote || how < wrote) && (c.Known || how < met) && (c.Name != "" || a.Name == "") {

@@ -13,7 +13,8 @@ import (
 // agents and followers must be proven (unit.agent). An address that is an
 // agent's but not proven to be his is a third party, unless it is requester or
 // CC of the ticket: then it may do what those may, and no more.
-func (d *Desk) role(t *ticketRow, in *incoming, u *unit) string {
+func (w *work) role(t *ticketRow, in *incoming, u *unit) string {
+	d := w.d
 	if in.report() || in.complaint() {
 		return "system"
 	}
@@ -38,7 +39,36 @@ func (d *Desk) role(t *ticketRow, in *incoming, u *unit) string {
 	if t.hasCC(in.folded) {
 		return "cc"
 	}
-	return "third_party"
+	return w.roleElsewhere(t, in)
+}
+
+// roleElsewhere is the part of an author who takes part under another of his
+// addresses.
+func (w *work) roleElsewhere(t *ticketRow, in *incoming) string {
+	role := "third_party"
+	for _, other := range w.otherAddresses(in) {
+		switch {
+		case message.Fold(t.Requester.Address) == other:
+			return "requester"
+		case t.hasCC(other):
+			role = "cc"
+		}
+	}
+	return role
+}
+
+// partOf is the address under which the author of a mail takes part in a
+// ticket: nobody is told of his own doing because he has two.
+func (w *work) partOf(t *ticketRow, in *incoming) string {
+	if message.Fold(t.Requester.Address) == in.folded || t.hasCC(in.folded) {
+		return in.author.Addr
+	}
+	for _, other := range w.otherAddresses(in) {
+		if message.Fold(t.Requester.Address) == other || t.hasCC(other) {
+			return other
+		}
+	}
+	return in.author.Addr
 }
 
 func (t *ticketRow) hasCC(folded string) bool {
@@ -59,6 +89,9 @@ func customerRole(role string) bool { return role == "requester" || role == "cc"
 
 // actor is the author of a mail as the causer of what follows.
 func (in *incoming) actor(m *Message) Actor {
+	if by := m.ForwardedBy; by != nil {
+		return Actor{Kind: "agent", Agent: by.Agent, Address: by.Address, Name: by.Name}
+	}
 	a := Actor{Kind: "contact", Address: m.Author.Address, Name: m.Author.Name}
 	if m.Author.Agent != "" {
 		a.Kind, a.Agent = "agent", m.Author.Agent

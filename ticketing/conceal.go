@@ -50,7 +50,7 @@ func (d *Desk) SetVisibility(ctx context.Context, by Actor, id, visibility strin
 		if out, received, err = m, nil, nil; err != nil {
 			return err
 		}
-		if received, err = w.receivedBy(t, m); err != nil || m.Visibility == visibility {
+		if received, err = w.receivedBy(m); err != nil || m.Visibility == visibility {
 			return err
 		}
 		change := visibilityChange{Message: m.ID, Visibility: visibility}
@@ -95,7 +95,7 @@ func (w *work) publish(t *ticketRow, by Actor, m *Message) error {
 // receivedBy lists who outside staff may have a message, each address once:
 // its author, who stood in the mail, who was mailed it, and who got it with a
 // backlog.
-func (w *work) receivedBy(t *ticketRow, m *Message) ([]Received, error) {
+func (w *work) receivedBy(m *Message) ([]Received, error) {
 	var out []Received
 	seen := map[string]bool{}
 	add := func(r Received) {
@@ -120,7 +120,7 @@ func (w *work) receivedBy(t *ticketRow, m *Message) ([]Received, error) {
 		}
 		add(Received{Address: row.Recipient, How: "mailed", State: row.State, At: row.At})
 	}
-	for row, err := range w.d.sent.Scan(w.tx, store.Query{Prefix: ticketKey(t.Number)}) {
+	for row, err := range w.d.sent.Scan(w.tx, store.Query{Prefix: ticketKey(m.Ticket)}) {
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,9 @@ func (w *work) file(in *incoming, u *unit, receipt string, past []*arrivalRow, a
 			}
 		}
 	}
-	w.followUp(in, u, p)
+	if err := w.followUp(in, u, p); err != nil {
+		return err
+	}
 	id, err := u.messageID(w.now)
 	if err != nil {
 		return err
@@ -60,14 +62,20 @@ func outcomeOf(in *incoming, m *Message) string {
 	return "reply"
 }
 
-// followUp turns a customer's late answer to a closed ticket into a new ticket.
-func (w *work) followUp(in *incoming, u *unit, p *place) {
+// followUp turns a customer's late answer to a closed ticket into a new ticket,
+// or refuses it if the queue wants that. Only a mail for this one queue can be
+// refused: its sender is still on the line, and one answer is for all of it.
+func (w *work) followUp(in *incoming, u *unit, p *place) error {
 	t := p.ticket
-	if t == nil || in.automatic() || !w.tooLate(t, u.queue) || !customerRole(w.d.role(t, in, u)) {
-		return
+	if t == nil || in.automatic() || !w.tooLate(t, u.queue) || !customerRole(w.role(t, in, u)) {
+		return nil
+	}
+	if u.queue.ClosedText != "" && len(in.units) == 1 && in.receivedAt.IsZero() && in.arrival.Source != "imap" {
+		return &Error{Kind: Refused, Text: u.queue.ClosedText}
 	}
 	p.ticket, p.answers = nil, nil
 	p.links = append(p.links, placeLink{t, "followup", true})
+	return nil
 }
 
 // fileNew opens a ticket. Its author becomes the requester, whatever he is.
@@ -79,7 +87,11 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 	w.tally.created = append(w.tally.created, labels2{t.Queue, m.Envelope.Source})
 	t.Requester = person(in.author)
 	m.Kind, m.Visibility, m.Author.Role = "customer", "public", "requester"
-	if u.agent != nil {
+	author := in.author
+	forwarded := w.passedOn(t, in, u, m)
+	if forwarded {
+		author = in.forward.From
+	} else if u.agent != nil {
 		m.Author.Agent = u.agent.Name
 	} else if in.agent != nil {
 		m.Flags = append(m.Flags, "unverified_agent")
@@ -92,12 +104,20 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 	}
 	known := false
 	if in.folded != "" && !in.ownFrom {
-		if known, err = w.contact(in.author, in.acquaintance(u)); err != nil {
+		how := in.acquaintance(u)
+		if forwarded {
+			how = mentioned // the agent says so
+		}
+		if known, err = w.contact(author, how); err != nil {
 			return err
 		}
+		t.Requester.Contact = w.contactOf(author)
+	}
+	if err := w.owe(t, in.actor(m), author, ""); err != nil {
+		return err
 	}
 	var change ccChange
-	if m.Author.Role == "requester" && !in.ownFrom && !in.doubtful {
+	if m.Author.Role == "requester" && !in.ownFrom && !in.doubtful && (u.agent == nil || !u.agent.Light) {
 		if err := w.participantsByMail(t, "requester", in, u, p, in.actor(m), &change); err != nil {
 			return err
 		}
@@ -116,10 +136,13 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 	}
 	n := Notice{
 		Event: eventCreated, Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust,
-		KnownContact: known, NoAck: sibling || in.ownFrom || in.doubtful || in.automatic() || in.auto.Class != "none", Audience: w.d.audience(t, eventCreated),
+		KnownContact: known, NoAck: forwarded || sibling || in.ownFrom || in.doubtful || in.automatic() || in.auto.Class != "none", Audience: w.d.audience(t, eventCreated),
 	}
 	if m.Visibility == "internal" {
 		n.Audience = w.d.audience(t, eventInternal)
+	}
+	if forwarded {
+		n.Audience = forwardAudience(n.Audience)
 	}
 	if m.Mail, err = w.notice(t, n); err != nil {
 		return err
@@ -173,10 +196,10 @@ func (w *work) linkPlaces(t *ticketRow, p *place) {
 // fileReply adds a mail to a ticket.
 func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 	t := p.ticket
-	role := w.d.role(t, in, u)
+	role := w.role(t, in, u)
 	run := w.commandsOn(t, in, u, m)
 	p.wish = run.wish(p)
-	s, err := w.see(t, role, in, p)
+	s, err := w.see(t, role, in, u, p)
 	if err != nil {
 		return err
 	}
@@ -192,7 +215,7 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 		return err
 	}
 	w.linkPlaces(t, p)
-	if err := w.advance(t, role, in, m); err != nil {
+	if err := w.advance(t, role, in, u, m); err != nil {
 		return err
 	}
 	if err := run.execute(p); err != nil {
@@ -211,7 +234,11 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 		}
 		known = known || before
 	}
-	n := Notice{Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust, KnownContact: known, NoAck: true, Event: eventOf(m)}
+	actor := in.actor(m)
+	if actor.Agent == "" && customerRole(role) {
+		actor.Address = w.partOf(t, in)
+	}
+	n := Notice{Message: m.ID, Actor: actor, Automatic: in.machine(), Trust: u.trust, KnownContact: known, NoAck: true, Event: eventOf(m)}
 	if n.Event != "" && !run.silent() {
 		n.Audience = w.d.audience(t, n.Event)
 		if m.Mail, err = w.notice(t, n); err != nil {
@@ -249,9 +276,9 @@ func eventOf(m *Message) string {
 }
 
 // advance changes a ticket as a mail does, and notes what it changed.
-func (w *work) advance(t *ticketRow, role string, in *incoming, m *Message) error {
+func (w *work) advance(t *ticketRow, role string, in *incoming, u *unit, m *Message) error {
 	status, assignee := t.Status, t.Assignee
-	w.moveOn(t, role, in, m)
+	w.moveOn(t, role, in, u, m)
 	if customerRole(role) && !in.automatic() {
 		if err := w.wake(t, in.actor(m), false); err != nil {
 			return err
@@ -279,11 +306,12 @@ func (w *work) recordMoved(t *ticketRow, by Actor, status, assignee string) erro
 // ticket back to open, unless it is still new; an agent's first public answer
 // opens it and makes him its owner if it has none. An agent who wants another
 // status says so. Third parties and machines change nothing.
-func (w *work) moveOn(t *ticketRow, role string, in *incoming, m *Message) {
+func (w *work) moveOn(t *ticketRow, role string, in *incoming, u *unit, m *Message) {
 	switch {
 	case in.automatic():
 	case m.Kind == "third_party":
 		w.ask(t)
+	case customerRole(role) && t.Status == "solved" && in.thanks && u.queue.KeepSolved:
 	case customerRole(role) && t.Status != "new":
 		w.setStatus(t, "open")
 	case role == "agent" && m.Visibility == "public":

@@ -100,7 +100,7 @@ func TestHijack(t *testing.T) {
 				}
 				return "support+" + k.AddressToken("support", message.Token{Kind: message.KindReply, Ticket: 1001}) + "@help.example"
 			}},
-		{hijack{name: "token of a ticket that does not exist", from: rAddr, outcome: "new_ticket", role: "requester", visibility: "public"},
+		{hijack{name: "token of a ticket that does not exist", from: rAddr, subject: "Re: Printers", outcome: "new_ticket", role: "requester", visibility: "public"},
 			func(b *bench, _ uint64) string {
 				return "support+" + b.keys.AddressToken("support", message.Token{Kind: message.KindReply, Ticket: 99999, Mail: 1}) + "@help.example"
 			}},

@@ -23,6 +23,10 @@ type incoming struct {
 	arrival Arrival
 	mail    *message.Mail
 
+	rewriter message.Address    // the group that passed the mail on in its own name; zero if none did
+	flags    []string           // for the message
+	forward  *message.Forwarded // the customer's mail that an agent passes on
+
 	author   message.Address // From; Addr is "" if nobody can be named
 	folded   string          // of author
 	doubtful bool            // not exactly one From with one address: speaks for nobody
@@ -33,7 +37,8 @@ type incoming struct {
 	foreign bool   // id is the mail's own and not one of ours
 	hash    string // of author and body
 
-	answers   []reference // In-Reply-To, then References from the newest
+	answers   []reference     // In-Reply-To, then References from the newest
+	markers   []message.Token // of mails of ours that stand quoted in it, newest first
 	addressed map[string]bool
 	people    []message.Address // To and Cc, but none of ours
 	aliases   []scoped          // verified alias tokens in To and Cc
@@ -43,9 +48,12 @@ type incoming struct {
 	bounce *message.Bounce // of a delivery report or a complaint
 	loop   string          // why it is a loop, "" if it is none
 
-	subject  string
-	tags     []subjectTag
-	commands commands
+	subject   string
+	tags      []subjectTag
+	bareReply bool // an answer by its subject, and it refers to no mail
+	thanks    bool // it says thank you and nothing else
+	commands  commands
+
 	template Message
 	units    []*unit
 	entropy  [10]byte
@@ -101,15 +109,25 @@ func (d *Desk) readMail(a Arrival, raw rawMail) (*incoming, error) {
 		return nil, fmt.Errorf("parse: %w", err)
 	}
 	in.mail = mail
+	if err := d.readRecipients(in); err != nil {
+		return nil, err
+	}
 	d.readAuthor(in)
+	d.unrewrite(in)
 	if err := d.readIdentity(in); err != nil {
 		return nil, fmt.Errorf("hash: %w", err)
 	}
 	d.readReferences(in)
 	d.readPeople(in)
 	d.readNature(in)
-	if err := d.readRecipients(in); err != nil {
-		return nil, err
+	d.readReplyTo(in)
+	in.readRedirect()
+	in.readSubjectRule()
+	d.readMarkers(in)
+	d.readForward(in)
+	d.readThanks(in)
+	for _, u := range in.units {
+		d.judge(in, u)
 	}
 	d.readCommands(in)
 	in.template = in.message()
@@ -292,10 +310,14 @@ func (d *Desk) readRecipients(in *incoming) error {
 		if err != nil {
 			return err
 		}
+		if t.kind == routePostmaster {
+			if q := d.meantFor(in); q != nil {
+				t.queue = q
+			}
+		}
 		u := byQueue[t.queue.Name]
 		if u == nil {
 			u = &unit{queue: t.queue}
-			d.judge(in, u)
 			byQueue[t.queue.Name] = u
 			in.units = append(in.units, u)
 		}
@@ -332,6 +354,9 @@ func (d *Desk) judge(in *incoming, u *unit) {
 	}
 	if a.User != "" && in.agent != nil && in.agent.Name == a.User {
 		u.trust = "T2"
+	}
+	if in.rewriter.Addr != "" {
+		u.trust = "T1" // the group is proven, whoever wrote to it is not
 	}
 	if in.doubtful || in.ownFrom {
 		u.trust = "T0"
@@ -377,6 +402,7 @@ func (in *incoming) message() Message {
 	if ip := in.arrival.RemoteIP; ip.IsValid() {
 		m.Envelope.RemoteIP = ip.Unmap().String()
 	}
+	m.Flags = append(m.Flags, in.flags...)
 	m.Auth.User = clip(in.arrival.User, maxName)
 	h := in.mail.Header
 	m.InReplyTo = clipIDs(h.IDs("In-Reply-To"), maxInReplyTo, maxInReplyTo*maxID)

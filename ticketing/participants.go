@@ -103,7 +103,13 @@ func (w *work) addByMail(t *ticketRow, in *incoming, by Actor, c *ccChange) erro
 			}
 			continue
 		}
-		if robot(folded) || !q.allows(t, folded) || len(t.CCs) >= q.CC.Max {
+		if robot(folded) || len(t.CCs) >= q.CC.Max {
+			continue
+		}
+		if ok, err := w.allows(q, t, folded); err != nil || !ok {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		if _, err := w.contact(a, mentioned); err != nil {
@@ -121,19 +127,6 @@ func (w *work) addByMail(t *ticketRow, in *incoming, by Actor, c *ccChange) erro
 // forbidden reports whether the queue's list keeps an address from being CC.
 func (q *queue) forbidden(folded string) bool {
 	return slices.ContainsFunc(q.never, func(n never) bool { return n.matches(folded) })
-}
-
-// allows says whether the queue's policy lets a mail make this address a CC.
-// Of "participants" are those of the requester's or of a CC's own domain.
-func (q *queue) allows(t *ticketRow, folded string) bool {
-	switch q.CC.Allow {
-	case "all":
-		return true
-	case "participants":
-		domain := domainOf(folded)
-		return domain != "" && domain == domainOf(message.Fold(t.Requester.Address))
-	}
-	return false
 }
 
 // robots are local parts behind which nobody reads mail, or a list does.
@@ -157,7 +150,9 @@ func robot(folded string) bool {
 }
 
 func (w *work) addCC(t *ticketRow, a message.Address) {
-	t.CCs = append(t.CCs, person(a))
+	p := person(a)
+	p.Contact = w.contactOf(a)
+	t.CCs = append(t.CCs, p)
 	w.touch(t)
 }
 

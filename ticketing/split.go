@@ -85,12 +85,10 @@ func (w *work) split(by Actor, t *ticketRow, m *Message, s *seeds) (*ticketRow, 
 	if err := w.addMessage(row, c); err != nil {
 		return nil, nil, err
 	}
-	if slices.Contains(m.Flags, flagThirdParty) && !slices.Contains(m.Flags, flagAccepted) && !slices.Contains(m.Flags, flagRefused) {
-		if err := w.decided(t, m, flagRefused); err != nil {
-			return nil, nil, err
-		}
-	}
 	m.SplitInto = row.Number
+	if slices.Contains(m.Flags, flagThirdParty) && !slices.ContainsFunc(m.Flags, settledThirdParty) {
+		w.decided(t, m, flagSplitOff)
+	}
 	if err := w.d.messages.Put(w.tx, m); err != nil {
 		return nil, nil, err
 	}

@@ -32,6 +32,8 @@ type queue struct {
 	serves map[string]bool
 	never  []never
 	domain string
+
+	rewrites map[string]bool // folded addresses of groups that write in others' names
 }
 
 // newStaff checks and indexes the configuration.
@@ -91,13 +93,27 @@ func (s *staff) addQueue(c Queue) error {
 	if s.queues[c.Name] != nil {
 		return fmt.Errorf("queue %q appears twice", c.Name)
 	}
-	q := &queue{Queue: c, serves: map[string]bool{}}
+	q := &queue{Queue: c, serves: map[string]bool{}, rewrites: map[string]bool{}}
 	q.Agents = slices.Clone(c.Agents)
 	for _, name := range q.Agents {
 		if s.agents[name] == nil {
 			return fmt.Errorf("queue %q: there is no agent %q", c.Name, name)
 		}
 		q.serves[name] = true
+	}
+	switch q.ReplyAll {
+	case "":
+		q.ReplyAll = "queue"
+	case "assignee", "queue", "followers":
+	default:
+		return fmt.Errorf("queue %q: reply_all %q is none of assignee, queue, followers", c.Name, q.ReplyAll)
+	}
+	for _, text := range c.Rewriters {
+		a, err := message.ParseAddress(text)
+		if err != nil {
+			return fmt.Errorf("queue %q: %q is no mail address: %w", c.Name, text, err)
+		}
+		q.rewrites[message.Fold(a.Addr)] = true
 	}
 	if q.ReopenWindow == 0 {
 		q.ReopenWindow = defaultReopenWindow

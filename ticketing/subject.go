@@ -64,7 +64,10 @@ func ticketSubject(subject string, q *queue) string {
 	b.WriteString(subject[at:])
 	s := cut(strings.Join(strings.Fields(b.String()), " "), maxTicketSubject)
 	if s == "" {
-		return "(no subject)"
+		return noSubject
 	}
 	return s
 }
+
+// noSubject stands for a subject there is none of.
+const noSubject = "(no subject)"

@@ -36,6 +36,7 @@ type contactRow struct {
 	Wrote   bool      `json:"wrote,omitempty"` // a mail from this address has been stored
 	Known   bool      `json:"known,omitempty"` // see acquaintance
 	Since   time.Time `json:"since"`
+	Others  []string  `json:"others,omitempty"` // the same person's other addresses, folded
 }
 
 // receiptRow is a receipt, or a further page of its outcomes: a mail for a
@@ -96,8 +97,11 @@ type tables struct {
 	floods     *store.Table[floodRow]
 	optOuts    *store.Table[OptOut]
 	secrets    *store.Table[secretRow]
-	tasks      *store.Table[Task]
-	times      *store.Table[TimeEntry]
+
+	profiles      *store.Table[profileRow]
+	organizations *store.Table[organizationRow]
+	tasks         *store.Table[Task]
+	times         *store.Table[TimeEntry]
 }
 
 // Names of indexes.
@@ -107,6 +111,7 @@ const (
 	byAssignee  = "assignee"
 	byUpdated   = "updated"
 	byID        = "id"
+	byContact   = "contact"
 )
 
 func newTables() tables {
@@ -134,7 +139,8 @@ func newTables() tables {
 			store.Index[ticketRow]{Name: byUpdated, Columns: []string{"updated", "number"},
 				Keys: func(t *ticketRow) []store.Key {
 					return []store.Key{store.Key{}.Time(t.UpdatedAt).Uint(t.Number)}
-				}}),
+				}},
+			subjectIndex()),
 		messages: store.NewTable("message", store.PrefixMessage, []string{"ticket", "seq"},
 			func(m *Message) store.Key { return messageKey(m.Ticket, m.Seq) },
 			// Ids hold 80 random bits: asking each time whether one is taken
@@ -142,7 +148,9 @@ func newTables() tables {
 			store.Index[Message]{Name: byID, Columns: []string{"id"},
 				Keys: func(m *Message) []store.Key { return []store.Key{store.Key{}.Str(m.ID)} }}),
 		contacts: store.NewTable("contact", store.PrefixContact, []string{"address"},
-			func(c *contactRow) store.Key { return store.Key{}.Str(c.Address) }),
+			func(c *contactRow) store.Key { return store.Key{}.Str(c.Address) },
+			store.Index[contactRow]{Name: byContact, Columns: []string{"contact", "address"},
+				Keys: func(c *contactRow) []store.Key { return []store.Key{store.Key{}.Str(c.ID).Str(c.Address)} }}),
 		receipts: store.NewTable("receipt", store.PrefixReceipt, []string{"id", "page"},
 			func(r *receiptRow) store.Key { return store.Key{}.Str(r.ID).Uint(uint64(r.Page)) }),
 		references: store.NewTable("reference", store.PrefixReference, []string{"queue", "id"},
@@ -153,7 +161,8 @@ func newTables() tables {
 			func(s *Sent) store.Key { return sentKey(s.Ticket, s.Mail) }),
 		deliveries: store.NewTable("delivery", store.PrefixDelivery, []string{"message", "recipient"},
 			func(d *deliveryRow) store.Key { return deliveryKey(d.Message, d.Recipient) }),
-		held:    heldTable(),
+		held:     heldTable(),
+		profiles: profileTable(), organizations: organizationTable(),
 		floods:  floodTable(),
 		optOuts: optOutTable(),
 		secrets: store.NewTable("secret", store.PrefixSecret, []string{"sort", "epoch"},

@@ -13,6 +13,7 @@ const (
 	flagPending    = "third_party_pending" // of a ticket: somebody has to decide about such a message
 	flagAccepted   = "accepted"            // of a message: its author was accepted
 	flagRefused    = "refused"             // of a message: its author was refused
+	flagSplitOff   = "split_off"           // of a message: it became a ticket of its own
 )
 
 // decision is what the journal says of one about a third party.
@@ -40,9 +41,7 @@ func (d *Desk) AcceptParticipant(ctx context.Context, by Actor, ticket uint64, i
 		if err != nil {
 			return err
 		}
-		if err := w.decided(t, m, flagAccepted); err != nil {
-			return err
-		}
+		w.decided(t, m, flagAccepted)
 		m.Kind, m.Visibility = "customer", "public"
 		if message.Fold(t.Requester.Address) == message.Fold(a.Addr) {
 			m.Author.Role = "requester"
@@ -79,9 +78,7 @@ func (d *Desk) RefuseParticipant(ctx context.Context, by Actor, ticket uint64, i
 		case slices.Contains(m.Flags, flagRefused):
 			return nil
 		}
-		if err := w.decided(t, m, flagRefused); err != nil {
-			return err
-		}
+		w.decided(t, m, flagRefused)
 		if err := d.messages.Put(w.tx, m); err != nil {
 			return err
 		}
@@ -176,22 +173,20 @@ func (w *work) ask(t *ticketRow) {
 
 // decided flags a third party's message with what was decided about it, and
 // takes the ticket's flag away after the last open question.
-func (w *work) decided(t *ticketRow, m *Message, flag string) error {
-	if slices.Contains(m.Flags, flagAccepted) || slices.Contains(m.Flags, flagRefused) {
-		m.Flags = slices.DeleteFunc(m.Flags, func(f string) bool { return f == flagRefused })
-		m.Flags = append(m.Flags, flag)
-		w.touch(t)
-		return nil
-	}
-	m.Flags = append(m.Flags, flag)
-	if t.Pending > 0 {
+func (w *work) decided(t *ticketRow, m *Message, flag string) {
+	open := !slices.ContainsFunc(m.Flags, settledThirdParty)
+	m.Flags = append(slices.DeleteFunc(m.Flags, settledThirdParty), flag)
+	w.touch(t)
+	if open && t.Pending > 0 {
 		t.Pending--
 	}
 	if t.Pending == 0 {
-		t.Flags = slices.DeleteFunc(t.Flags, func(f string) bool { return f == flagPending })
+		t.Flags = slices.DeleteFunc(slices.Clone(t.Flags), func(f string) bool { return f == flagPending })
 	}
-	w.touch(t)
-	return nil
+}
+
+func settledThirdParty(flag string) bool {
+	return flag == flagAccepted || flag == flagRefused || flag == flagSplitOff
 }
 
 // admit makes an address a CC on somebody's word and says whom it added:

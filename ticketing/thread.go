@@ -16,6 +16,7 @@ type place struct {
 	wish      string          // public or internal, if its author said so
 	flags     []string        // for the message
 	links     []placeLink     // of the ticket, new or old
+	weak      bool            // it only says that others' mails are referred to
 }
 
 // placeLink ties the mail's ticket to another. Both ways only where the author
@@ -34,10 +35,13 @@ type placeLink struct {
 //	one of our signed Message-IDs: In-Reply-To, References from the newest,
 //	and for reports the ids in the returned part
 //	a foreign Message-ID that was stored or referred to, for participants
+//	the signed marker in the quotation of a mail of ours
 //	a subject tag, for participants and agents that are proven
+//	the subject of an answer that refers to nothing, for who takes part in
+//	exactly one such ticket
 func (w *work) thread(in *incoming, u *unit) (*place, error) {
 	for _, step := range []func(*incoming, *unit) (*place, error){
-		w.byReturnPath, w.byToken, w.bySignedID, w.byForeignID, w.bySubject,
+		w.byReturnPath, w.byToken, w.bySignedID, w.byForeignID, w.byMarker, w.bySubject, w.byReplySubject,
 	} {
 		p, err := step(in, u)
 		if err != nil {
@@ -45,6 +49,12 @@ func (w *work) thread(in *incoming, u *unit) (*place, error) {
 		}
 		if p == nil {
 			continue
+		}
+		if p.ticket == nil && p.weak {
+			// A marker of ours says more than an id that leads nowhere.
+			if marked, err := w.byMarker(in, u); err != nil || marked != nil {
+				return marked, err
+			}
 		}
 		if p.ticket != nil {
 			if err := w.mentions(in, u, p); err != nil {
@@ -228,7 +238,7 @@ func (w *work) byForeignID(in *incoming, u *unit) (*place, error) {
 		}
 	}
 	if len(others) > 0 {
-		return &place{matchedBy: "none", links: others[:min(len(others), maxReferenceTickets)]}, nil
+		return &place{matchedBy: "none", weak: true, links: others[:min(len(others), maxReferenceTickets)]}, nil
 	}
 	return nil, nil
 }
@@ -246,6 +256,35 @@ func referred(answers []reference) []reference {
 		out = append(out[:maxReferred-1:maxReferred-1], out[len(out)-1])
 	}
 	return out
+}
+
+// byMarker: as by our Message-IDs. The first marker is that of the newest mail
+// quoted.
+func (w *work) byMarker(in *incoming, u *unit) (*place, error) {
+	for _, token := range in.markers {
+		t, err := w.follow(token.Ticket)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil && t.served(u.queue.Name) {
+			return &place{ticket: t, matchedBy: "body_token", answers: []message.Token{token}}, nil
+		}
+	}
+	return nil, nil
+}
+
+// readMarkers looks for markers where nothing else will do. Reports quote mails
+// of ours too, and prove nothing.
+func (d *Desk) readMarkers(in *incoming) {
+	if in.report() || in.loop != "" || slices.ContainsFunc(in.answers, func(r reference) bool { return r.token != nil }) {
+		return
+	}
+	for _, u := range in.units {
+		if len(u.tokens) == 0 {
+			in.markers = d.Keyring().MarkersIn(in.mail)
+			return
+		}
+	}
 }
 
 // bySubject: a number is no secret at all.
@@ -289,7 +328,7 @@ func (w *work) mentions(in *incoming, u *unit, p *place) error {
 
 // participates reports whether the author has a part in a ticket.
 func (w *work) participates(t *ticketRow, in *incoming, u *unit) bool {
-	switch w.d.role(t, in, u) {
+	switch w.role(t, in, u) {
 	case "requester", "cc", "follower", "agent", "light_agent":
 		return true
 	}

@@ -25,6 +25,10 @@ type Queue struct {
 	AutoAck           bool
 	TrustedForwarders []Forwarder   // who vouches for the senders of what they hand us
 	CopyAlways        bool          // mail people even if they stood in the causing mail
+	ClosedText        string        // if not empty, later answers to a closed ticket are refused with it
+	KeepSolved        bool          // a short thank-you leaves a ticket solved
+	Rewriters         []string      // addresses of groups that pass mail on in their own name
+	ReplyAll          string        // whose Reply-all to a public mail is public: assignee, queue (the default: and agents of the queue), followers (and every full agent who follows)
 	ReopenWindow      time.Duration // replies to a closed ticket within it reopen; later ones open a follow-up
 }
 
@@ -168,6 +172,7 @@ type Message struct {
 	CommandLines int               `json:"command_lines,omitempty"` // leading lines of his text that were commands; nobody is shown them
 	SplitFrom    string            `json:"split_from,omitempty"`    // the message this one is a copy of
 	SplitInto    uint64            `json:"split_into,omitempty"`    // the ticket that a copy of this message opened
+	ForwardedBy  *Author           `json:"forwarded_by,omitempty"`  // the agent who passed the mail on for its author
 	Raw          blob.Ref          `json:"raw"`
 	Receipt      string            `json:"receipt,omitempty"` // of the mail it came in; "" if it was posted
 	Mail         uint32            `json:"mail,omitempty"`    // number of the mail of ours that tells it, 0 = none does

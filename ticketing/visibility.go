@@ -18,14 +18,14 @@ type sight struct {
 //	reports and automatic answers are internal
 //	third parties are internal and flagged
 //	answers to a mail that held internal text are internal
-//	followers and light agents are internal
+//	light agents, followers and whom the queue does not let are internal
 //	an agent's #public and #note say so
 //	agents are public if the requester is among To and Cc, by his own address
 //	or by an alias of this ticket, else internal
 //	the requester is public
 //	a CC is public if the requester or all other visible CCs are addressed,
 //	else internal and flagged
-func (w *work) see(t *ticketRow, role string, in *incoming, p *place) (sight, error) {
+func (w *work) see(t *ticketRow, role string, in *incoming, u *unit, p *place) (sight, error) {
 	internal := func(kind string, flags ...string) (sight, error) {
 		return sight{kind: kind, visibility: "internal", flags: flags}, nil
 	}
@@ -42,15 +42,18 @@ func (w *work) see(t *ticketRow, role string, in *incoming, p *place) (sight, er
 			return internal("note", w.wantedPublic(t, in)...)
 		}
 		return internal("customer", "answers_internal")
-	case role == "follower" || role == "light_agent":
+	case staffRole(role) && !w.d.maySpeak(t, role, u.agent):
 		return internal("note", w.wantedPublic(t, in)...)
-	case role == "agent" && p.wish == "internal":
+	case staffRole(role) && p.wish == "internal":
 		return internal("note")
-	case role == "agent" && (p.wish == "public" || w.addressesRequester(t, in)):
+	case staffRole(role) && (p.wish == "public" || w.addressesRequester(t, in)):
 		return public("reply")
-	case role == "agent":
+	case staffRole(role):
 		return internal("note")
 	case role == "requester":
+		return public("customer")
+	}
+	if q := w.d.queues[t.Queue]; q != nil && q.CC.AlonePublic {
 		return public("customer")
 	}
 	enough, err := w.addressesCircle(t, in, p)
@@ -58,6 +61,22 @@ func (w *work) see(t *ticketRow, role string, in *incoming, p *place) (sight, er
 		return sight{kind: "customer", visibility: "public"}, err
 	}
 	return internal("customer", "cc_wrote_to_us_only")
+}
+
+// maySpeak reports whether a member of staff may answer customers by Reply-all:
+// the assignee may, agents of the queue may unless it wants nobody else, and
+// those who only follow may if it wants them to. Light agents may not.
+func (d *Desk) maySpeak(t *ticketRow, role string, a *Agent) bool {
+	q := d.queues[t.Queue]
+	switch {
+	case a == nil || a.Light || q == nil:
+		return false
+	case t.Assignee == a.Name:
+		return true
+	case role == "agent":
+		return q.ReplyAll != "assignee"
+	}
+	return q.ReplyAll == "followers"
 }
 
 // wantedPublic flags an internal message whose author addressed the requester.

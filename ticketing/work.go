@@ -22,6 +22,7 @@ type work struct {
 	now      time.Time
 	held     map[uint64]*holding
 	referred map[refKey]*referenceRow
+	contacts map[string]*contactRow // by folded address; nil for those there are none of
 	order    []uint64
 	entries  []journal.Entry
 	jobs     []agenda.Job
@@ -55,7 +56,7 @@ type tally struct {
 type labels2 struct{ a, b string }
 
 func (d *Desk) begin(tx store.Tx) *work {
-	return &work{d: d, tx: tx, now: tx.Now(), held: map[uint64]*holding{}, referred: map[refKey]*referenceRow{}}
+	return &work{d: d, tx: tx, now: tx.Now(), held: map[uint64]*holding{}, referred: map[refKey]*referenceRow{}, contacts: map[string]*contactRow{}}
 }
 
 // ticket returns a ticket for change, nil if there is none.

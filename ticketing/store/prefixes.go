@@ -44,6 +44,9 @@ const (
 const (
 	PrefixTask      Prefix = 0x50
 	PrefixTimeEntry Prefix = 0x51
+
+	PrefixProfile      Prefix = 0x58 // what is known of a contact beyond its addresses
+	PrefixOrganization Prefix = 0x59
 )
 
 // Doors.
