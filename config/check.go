@@ -32,6 +32,7 @@ func (p *parser) check() {
 		p.checkName(path{"queue", name})
 		p.checkQueue(name, c.Queues[name], domains)
 	}
+	p.checkWays(c)
 	p.checkAddresses(c)
 }
 
@@ -170,7 +171,7 @@ func (p *parser) checkDomains(c *Config) []string {
 
 func (p *parser) checkName(at path) {
 	if err := checkID(at[1]); err != nil {
-		p.errorf(at, "", "%q cannot name %s: %v", at[1], map[string]string{"agent": "an agent", "queue": "a queue"}[at[0]], err)
+		p.errorf(at, "", "%q cannot name %s: %v", at[1], map[string]string{"agent": "an agent", "queue": "a queue", "route": "a route"}[at[0]], err)
 	}
 }
 

@@ -13,21 +13,23 @@ package config
 // Config is a complete, checked configuration. Every value is set: what the
 // file left out has its default.
 type Config struct {
-	Hostname  Hostname           `toml:"hostname" required:"yes" example:"mail.help.example" doc:"The name this server gives in HELO and in its greeting. It must match the PTR record of the address mail leaves from."`
-	Admin     Address            `toml:"admin" required:"yes" example:"ada@help.example" doc:"A person who reads what the server has to say about itself, such as the digest of held mail of a queue without agents. (Mail to postmaster@ and abuse@ of a domain opens tickets in its first queue.)"`
-	PublicURL string             `toml:"public_url" example:"https://desk.help.example" doc:"Where people reach the web interface: the start of every link in mails and in the API. Empty means https:// and the hostname."`
-	Resolver  Resolver           `toml:"resolver" example:"127.0.0.1:53" doc:"The DNS server to ask, as address or address:port. Empty means the system's."`
-	Proxies   []Network          `toml:"trusted_proxies" max:"1000" example:"10.0.0.5" doc:"Load balancers of ours in front of the mail listeners. A connection from there must begin with a PROXY header (version 1 or 2) and counts as its client's. Nobody else may send one."`
-	Listen    Listen             `toml:"listen" doc:"Addresses to listen on, as host:port. An empty host means every interface, an empty value turns the listener off, port 0 lets the system choose."`
-	TLS       TLS                `toml:"tls" doc:"The certificate shown to mail servers and browsers."`
-	Store     Store              `toml:"store" doc:"Where everything is kept."`
-	Outbound  Outbound           `toml:"outbound" doc:"How mail leaves."`
-	Limits    Limits             `toml:"limits" doc:"What a single peer may cost."`
-	Metrics   Metrics            `toml:"metrics" doc:"Prometheus metrics on the admin listener."`
-	Log       Log                `toml:"log" doc:"The log on standard error."`
-	Domains   map[string]*Domain `toml:"domain" name:"DOMAIN" example:"help.example" doc:"A mail domain we are MX for. DKIM keys are made on first start. It has no keys of its own yet."`
-	Agents    map[string]*Agent  `toml:"agent" name:"NAME" example:"otto" doc:"A member of staff."`
-	Queues    map[string]*Queue  `toml:"queue" name:"NAME" example:"support" doc:"A ticket queue."`
+	Hostname     Hostname                `toml:"hostname" required:"yes" example:"mail.help.example" doc:"The name this server gives in HELO and in its greeting. It must match the PTR record of the address mail leaves from."`
+	Admin        Address                 `toml:"admin" required:"yes" example:"ada@help.example" doc:"A person who reads what the server has to say about itself, such as the digest of held mail of a queue without agents. (Mail to postmaster@ and abuse@ of a domain opens tickets in its first queue.)"`
+	PublicURL    string                  `toml:"public_url" example:"https://desk.help.example" doc:"Where people reach the web interface: the start of every link in mails and in the API. Empty means https:// and the hostname."`
+	Resolver     Resolver                `toml:"resolver" example:"127.0.0.1:53" doc:"The DNS server to ask, as address or address:port. Empty means the system's."`
+	Proxies      []Network               `toml:"trusted_proxies" max:"1000" example:"10.0.0.5" doc:"Load balancers of ours in front of the mail listeners. A connection from there must begin with a PROXY header (version 1 or 2) and counts as its client's. Nobody else may send one."`
+	Listen       Listen                  `toml:"listen" doc:"Addresses to listen on, as host:port. An empty host means every interface, an empty value turns the listener off, port 0 lets the system choose."`
+	TLS          TLS                     `toml:"tls" doc:"The certificate shown to mail servers and browsers."`
+	Store        Store                   `toml:"store" doc:"Where everything is kept."`
+	Outbound     Outbound                `toml:"outbound" doc:"How mail leaves."`
+	Limits       Limits                  `toml:"limits" doc:"What a single peer may cost."`
+	Metrics      Metrics                 `toml:"metrics" doc:"Prometheus metrics on the admin listener."`
+	Log          Log                     `toml:"log" doc:"The log on standard error."`
+	Domains      map[string]*Domain      `toml:"domain" name:"DOMAIN" example:"help.example" doc:"A mail domain we are MX for. DKIM keys are made on first start. It has no keys of its own yet."`
+	Routes       map[string]*Route       `toml:"route" name:"NAME" example:"relay" doc:"A way for mail to leave: a smarthost with or without a login, our own mail store, or an address of ours. docs/outbound-security.md has examples."`
+	Destinations map[string]*Destination `toml:"destination" name:"DOMAIN" example:"customer.example" doc:"Our word on the TLS of a recipient domain, which beats what the domain says by DANE and MTA-STS. *.example.net is about all mail exchangers whose names end so."`
+	Agents       map[string]*Agent       `toml:"agent" name:"NAME" example:"otto" doc:"A member of staff."`
+	Queues       map[string]*Queue       `toml:"queue" name:"NAME" example:"support" doc:"A ticket queue."`
 }
 
 // Listen holds the listeners' addresses; "" is off.
@@ -73,6 +75,9 @@ func (s *Store) setDefaults() {
 // Outbound says how mail leaves.
 type Outbound struct {
 	Smarthost          HostPort   `toml:"smarthost" example:"relay.example.net:25" doc:"Hand every mail to this server instead of the recipient's MX. Port 25 if none is given."`
+	Route              string     `toml:"route" example:"relay" doc:"The route of all queues that name none; instead of smarthost."`
+	DANE               bool       `toml:"dane" doc:"Check the TLSA records of other mail servers (RFC 7672). Takes effect only if resolver is a validating one on this machine."`
+	MTASTS             bool       `toml:"mta_sts" doc:"Fetch and follow the MTA-STS policies of other domains (RFC 8461)."`
 	Retry              []Duration `toml:"retry" min:"1" max:"50" doc:"Waiting times between attempts; the last one repeats until the mail expires."`
 	Expire             Duration   `toml:"expire" doc:"How long after its creation a mail to a person is tried before it is given up and its ticket told."`
 	ExpireNotification Duration   `toml:"expire_notification" doc:"The same for notifications and acknowledgements. Never longer than expire."`
@@ -89,6 +94,7 @@ type Outbound struct {
 }
 
 func (o *Outbound) setDefaults() {
+	o.DANE, o.MTASTS = true, true
 	o.Retry = []Duration{minute, 5 * minute, 10 * minute, 20 * minute, 40 * minute, hour, 2 * hour, 4 * hour}
 	o.Expire, o.ExpireNotification, o.ExpireBulk = 4*day, day, 12*hour
 	o.SoftLimit, o.HardLimit = 500_000, 1_000_000
@@ -151,6 +157,9 @@ type Queue struct {
 	TrustedForwarders []Forwarder `toml:"trusted_forwarders" max:"1000" example:"192.0.2.25/32" doc:"Mail servers of our own that vouch for the senders of what they hand us; whoever stands here can write as any agent. A network (name single hosts); cert: and the SHA-256 of the public key of a TLS client certificate; login: and the agent's id that the server logs in as on a submission port, which then may name any sender; dkim: and a domain whose valid signature stands under the mail."`
 	CopyAlways        bool        `toml:"copy_always" doc:"Send people a copy of a mail even if they already stood in it."`
 	ReopenWindow      Duration    `toml:"reopen_window" doc:"A reply to a closed ticket within this time of its solving reopens it; a later one opens a linked follow-up."`
+	Route             string      `toml:"route" example:"relay" doc:"The route that the queue's mail leaves by. Empty means outbound.route, or outbound.smarthost, or the recipients' mail exchangers."`
+	RequireTLS        bool        `toml:"require_tls" doc:"Send the queue's mail with REQUIRETLS (RFC 8689): over verified TLS to servers that promise the same, or not at all. Few servers do."`
+	DeliverTo         DeliverTo   `toml:"deliver_to" doc:"Hand the original mails on to an existing helpdesk."`
 	Language          string      `toml:"language" doc:"Language of the texts the server writes itself. This version has en."`
 }
 

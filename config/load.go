@@ -146,7 +146,11 @@ func (p *parser) problemAt(pos place, at path, text, suggestion string) {
 // resolvePaths makes relative paths relative to the file.
 func (p *parser) resolvePaths() {
 	c := p.config
-	for _, v := range []*Path{&c.TLS.Cert, &c.TLS.Key, &c.Store.Dir, &c.Metrics.TokenFile} {
+	paths := []*Path{&c.TLS.Cert, &c.TLS.Key, &c.Store.Dir, &c.Metrics.TokenFile}
+	for _, f := range wayFiles(c) {
+		paths = append(paths, f.file)
+	}
+	for _, v := range paths {
 		if *v != "" && !filepath.IsAbs(string(*v)) {
 			*v = Path(filepath.Join(filepath.Dir(p.name), string(*v)))
 		}
@@ -159,6 +163,9 @@ func (p *parser) checkFiles() {
 	p.checkFile(path{"tls", "cert"}, c.TLS.Cert, false)
 	p.checkFile(path{"tls", "key"}, c.TLS.Key, true)
 	p.checkFile(path{"metrics", "token_file"}, c.Metrics.TokenFile, true)
+	for _, f := range wayFiles(c) {
+		p.checkFile(f.at, *f.file, f.secret)
+	}
 }
 
 func (p *parser) checkFile(at path, file Path, secret bool) {

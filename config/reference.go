@@ -105,6 +105,8 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Resolver]():   "ip:port",
 	reflect.TypeFor[HostPort]():   "host:port",
 	reflect.TypeFor[Network]():    "network",
+	reflect.TypeFor[NextHop]():    "host:port or unix:path",
+	reflect.TypeFor[IPAddr]():     "IP address",
 	reflect.TypeFor[Forwarder]():  "forwarder",
 }
 
