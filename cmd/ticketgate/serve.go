@@ -16,7 +16,6 @@ import (
 
 	"ticketgate/config"
 	"ticketgate/delivery"
-	"ticketgate/delivery/courier"
 	"ticketgate/delivery/dkim"
 	"ticketgate/gateway/api"
 	"ticketgate/gateway/certs"
@@ -274,17 +273,7 @@ func (p *program) openOutbound(ctx context.Context) error {
 			return err
 		}
 	}
-	carrier, err := courier.New(courier.Options{
-		Hostname:     string(p.cfg.Hostname),
-		Smarthost:    string(p.cfg.Outbound.Smarthost),
-		AllowPrivate: p.world.loopbackMX,
-		Resolver:     p.world.resolver,
-		Dial:         p.world.dial,
-		Now:          p.world.now,
-		Random:       p.world.random,
-		Log:          p.world.log,
-		Registerer:   p.world.metrics,
-	})
+	carrier, err := p.newCarrier()
 	if err != nil {
 		return err
 	}

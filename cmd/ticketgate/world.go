@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -23,6 +24,7 @@ type world struct {
 	random   io.Reader
 	resolver *resolver.Resolver
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	dialFrom func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error)
 	listen   func(ctx context.Context, network, address string) (net.Listener, error)
 	fs       vfs.FS
 	metrics  *prometheus.Registry
@@ -37,9 +39,14 @@ type world struct {
 func realWorld(cfg *config.Config, stderr *os.File) (*world, error) {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	w := &world{
-		now:     time.Now,
-		random:  rand.Reader,
-		dial:    dialer.DialContext,
+		now:    time.Now,
+		random: rand.Reader,
+		dial:   dialer.DialContext,
+		dialFrom: func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error) {
+			d := *dialer
+			d.LocalAddr = &net.TCPAddr{IP: from.AsSlice()}
+			return d.DialContext(ctx, network, address)
+		},
 		listen:  listenTCP,
 		fs:      vfs.Default,
 		metrics: prometheus.NewRegistry(),

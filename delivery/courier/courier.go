@@ -79,8 +79,9 @@ type Options struct {
 	// Smarthost, or go by MX.
 	Routes       map[string]Route
 	QueueRoutes  map[string]string
-	Destinations []Destination // the administrator's word on the TLS of others
-	Policies     Policies      // nil: no MTA-STS
+	SecureQueues map[string]bool // whose mail requires TLS to the end (RFC 8689)
+	Destinations []Destination   // the administrator's word on the TLS of others
+	Policies     Policies        // nil: no MTA-STS
 
 	Resolver Resolver
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -227,6 +228,7 @@ func (c *Courier) Carry(ctx context.Context, t Transaction) []Result {
 	if len(env.to) == 0 {
 		return results
 	}
+	t.RequireTLS = t.RequireTLS || c.o.SecureQueues[t.Queue]
 	w, fail := c.wayOf(&t)
 	if fail != nil {
 		env.settle(results, fail)
