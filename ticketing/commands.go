@@ -26,7 +26,7 @@ func (d *Desk) readCommands(in *incoming) {
 	if !proven || in.automatic() {
 		return
 	}
-	visible, _ := message.VisibleText(in.mail.Text())
+	visible := in.mail.Reply().Visible
 	c := &in.commands
 	c.list, c.lines, c.rest = message.Commands(visible)
 	c.rest = strings.TrimSpace(c.rest)

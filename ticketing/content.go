@@ -39,8 +39,11 @@ func (d *Desk) Content(ctx context.Context, m *Message) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Content{Text: mail.Text()}
-	c.VisibleText, c.QuotedText = message.VisibleText(c.Text)
+	r, err := d.Reply(ctx, m, mail)
+	if err != nil {
+		return nil, err
+	}
+	c := &Content{Text: r.Text, VisibleText: r.Visible, QuotedText: r.Quoted}
 	if html := mail.HTML(); html != "" {
 		c.HTML = message.SanitizeHTML(html)
 	}

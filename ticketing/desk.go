@@ -56,6 +56,7 @@ type Desk struct {
 	flood   FloodLimit
 	admin   string
 	acked   func(store.Tx, string) (bool, string, error)
+	texts   texts
 	tables
 	staff
 }

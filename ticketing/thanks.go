@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-
-	"ticketgate/ticketing/message"
 )
 
 // maxThanks is the longest text, in bytes, that may be nothing but thanks.
@@ -49,6 +47,6 @@ func (d *Desk) readThanks(in *incoming) {
 	if !slices.ContainsFunc(in.units, func(u *unit) bool { return u.queue.KeepSolved }) || len(in.mail.Attachments()) > 0 {
 		return
 	}
-	text, _ := message.VisibleText(in.mail.Text())
+	text := in.mail.Reply().Visible
 	in.thanks = onlyThanks(strings.TrimSpace(text))
 }

@@ -149,6 +149,8 @@ func TestVisibleTextHeld(t *testing.T) {
 		"answers between quoted lines":   {"Hi,\n> that is printed on its back, and whether the red lamp is on or off.\nIt is on.\n> Also we would like to know who switched it off last Friday evening.\nNobody.\n", "Hi,\nIt is on.\nNobody."},
 		"answers to others' lines stay":  {"> a question that nobody of us asked at all\nyes\n> and one more of the same sort here\nno", "> a question that nobody of us asked at all\nyes\n> and one more of the same sort here\nno"},
 		"answers inside an older mail":   {"See below.\n\n" + header + strings.Replace(heldReply, "Also we", "It is 4711 and the lamp is on.\n\nAlso we", 1), "See below.\n\nIt is 4711 and the lamp is on."},
+		"an answer in the line":          {"See below.\n\n" + header + strings.Replace(heldReply, "on or off.", "on or off. It is on.", 1), "See below.\n\nthat is printed on its back, and whether the red lamp is on or off. It is on."},
+		"a copy with a correction":       {"Once more.\n\n" + strings.Replace(heldReply, "room 12", "room 13", 1), "Once more.\n\nHello Anna,\n\nthe printer in room 13 needs a new drum. Please tell us the serial number"},
 		"answer below our marker":        {header + heldReply + "\n\n" + marker + "\n\nIt is 4711.", "It is 4711."},
 		"answer below, nothing held yet": {header + "another text of ours\n\n" + marker + "\n\nIt is 4711.", "It is 4711."},
 		"marker under no quote marks":    {"It is 4711.\n\nMnamo 2 Nov 2026 saa 09:30 Support aliandika:\n\nanother text of ours\n\n" + marker, "It is 4711."},

@@ -255,6 +255,7 @@ func (s *splitter) classify() {
 			own = true
 		}
 	}
+	s.shortCopies()
 	s.tailCopy()
 	s.legalFooter()
 }

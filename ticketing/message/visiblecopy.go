@@ -30,7 +30,7 @@ func newCopies(held []string) *copies {
 			break
 		}
 		var words []uint64
-		eachWord(cutRunes(text, maxHeldBytes), func(h uint64) bool {
+		eachWord(withoutLinks(cutRunes(text, maxHeldBytes)), func(h uint64) bool {
 			words = append(words, h)
 			return true
 		})
@@ -62,8 +62,11 @@ type copyMark struct {
 	held          int32 // the message, if copied > 0
 }
 
-// whole reports whether a line is a copy.
+// whole reports whether a line is a copy, but for a word or two that a program
+// may have changed. exact allows for none: without quote marks, a word that
+// differs may be the author's correction.
 func (m copyMark) whole() bool { return m.copied > 0 && m.copied*10 >= m.words*8 }
+func (m copyMark) exact() bool { return m.copied > 0 && m.copied == m.words }
 
 // find marks the lines of a text; nil if none is a copy.
 func (c *copies) find(lines []string) []copyMark {
@@ -75,7 +78,7 @@ func (c *copies) find(lines []string) []copyMark {
 	var where [shingle]int     // and their lines
 	n, covered, some := 0, 0, false
 	for i, l := range lines {
-		eachWord(l, func(h uint64) bool {
+		eachWord(withoutLinks(l), func(h uint64) bool {
 			copy(recent[:], recent[1:])
 			copy(where[:], where[1:])
 			recent[shingle-1], where[shingle-1] = h, i
@@ -105,6 +108,30 @@ func (c *copies) find(lines []string) []copyMark {
 		return nil
 	}
 	return marks
+}
+
+// withoutLinks leaves out the addresses that stand behind linked words: one text
+// has them, the other may not.
+func withoutLinks(s string) string {
+	i := strings.IndexByte(s, '<')
+	if i < 0 {
+		return s
+	}
+	var out strings.Builder
+	for i >= 0 {
+		end := strings.IndexAny(s[i:], ">\n")
+		if end < 0 {
+			break
+		}
+		out.WriteString(s[:i])
+		if link := s[i : i+end]; !strings.Contains(link, "://") && !strings.Contains(link, "mailto:") {
+			out.WriteString(link)
+		}
+		s = s[i+end:]
+		i = strings.IndexByte(s, '<')
+	}
+	out.WriteString(s)
+	return out.String()
 }
 
 // eachWord calls f with a hash of each word of a text until it returns false.
@@ -203,9 +230,37 @@ func (s *splitter) answersIn(from, to int) {
 	}
 	for i := first + 1; i < last; i++ {
 		m, trim := s.copied[i], strings.TrimSpace(s.lines[i])
-		if s.kind[i] == historyLine && m.words > 0 && m.copied*2 < m.words && !quoteMarked(trim) && !device(trim) {
+		if s.kind[i] == historyLine && m.words > 0 && !m.exact() && !quoteMarked(trim) && !device(trim) {
 			s.kind[i] = ownLine
 		}
+	}
+}
+
+// shortCopies takes the lines of a quotation that are too short to be found for
+// copies if the quoted line before or after is one.
+func (s *splitter) shortCopies() {
+	if s.copied == nil {
+		return
+	}
+	near := func(i int, before lineKind) lineKind {
+		switch {
+		case s.kind[i] == heldLine:
+			return heldLine
+		case s.kind[i] != quoteLine:
+			return before
+		case before == heldLine && s.copied[i].words < shingle && quoteMarked(strings.TrimSpace(s.lines[i])):
+			s.kind[i] = heldLine
+			return heldLine
+		}
+		return quoteLine
+	}
+	kind := ownLine
+	for i := range s.lines {
+		kind = near(i, kind)
+	}
+	kind = ownLine
+	for i := len(s.lines) - 1; i >= 0; i-- {
+		kind = near(i, kind)
 	}
 }
 
@@ -227,7 +282,7 @@ func (s *splitter) tailCopy() {
 			continue
 		}
 		m := s.copied[i]
-		if !m.whole() && m.words > 0 {
+		if !m.exact() && m.words > 0 {
 			break
 		}
 		begin = i

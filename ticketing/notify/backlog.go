@@ -48,7 +48,10 @@ func (n *Notifier) loadBacklog(ctx context.Context, a *affair) error {
 			if err != nil {
 				return err
 			}
-			text := newlyWritten(m, mail)
+			text, err := n.newlyWritten(ctx, m, mail)
+			if err != nil {
+				return err
+			}
 			if byUs(m) {
 				text = a.withoutStaff(m, text)
 			}

@@ -41,6 +41,7 @@ type Desk interface {
 	OptedOut(ctx context.Context, addresses ...string) (map[string]bool, error)
 	Admin() string
 	Raw(ctx context.Context, m *ticketing.Message) (*blob.Reader, error)
+	Reply(ctx context.Context, m *ticketing.Message, mail *message.Mail) (message.Reply, error)
 	Thread(ctx context.Context, ticket uint64, person string) (inReplyTo string, references []string, err error)
 }
 

@@ -158,7 +158,10 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	if a.mail, err = n.parse(ctx, a.msg); err != nil {
 		return nil, err
 	}
-	if a.text = newlyWritten(a.msg, a.mail); a.text == "" {
+	if a.text, err = n.newlyWritten(ctx, a.msg, a.mail); err != nil {
+		return nil, err
+	}
+	if a.text == "" {
 		a.text = noText
 	}
 	a.shown = a.text
@@ -218,7 +221,10 @@ func (n *Notifier) lastPublic(ctx context.Context, a *affair) (*quotation, error
 		if err != nil {
 			return nil, err
 		}
-		text := newlyWritten(prev, mail)
+		text, err := n.newlyWritten(ctx, prev, mail)
+		if err != nil {
+			return nil, err
+		}
 		if byUs(prev) {
 			text = a.withoutStaff(prev, text)
 		}

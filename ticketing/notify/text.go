@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"regexp"
@@ -272,15 +273,16 @@ func continues(rest string) bool {
 	return rest != "" && addressByte(rest[0]) && (!dot || rest[0] != '.')
 }
 
-// newlyWritten is what a message's author newly wrote. What was posted has no
-// mail program's additions: every line of it was meant.
-func newlyWritten(m *ticketing.Message, mail *message.Mail) string {
-	text := mail.Text()
+// newlyWritten is what a message's author newly wrote, as the desk tells it
+// apart. Markers of our mails are taken out even of that: each reader's mail has
+// its own.
+func (n *Notifier) newlyWritten(ctx context.Context, m *ticketing.Message, mail *message.Mail) (string, error) {
+	r, err := n.o.Desk.Reply(ctx, m, mail)
+	text := r.Visible
 	if m.Direction == "in" {
-		text, _ = message.VisibleText(text)
 		text = message.SkipCommands(text, m.CommandLines)
 	}
-	return strings.TrimSpace(message.WithoutMarkers(text))
+	return strings.TrimSpace(message.WithoutMarkers(text)), err
 }
 
 func paragraphsHTML(paragraphs []string) string {

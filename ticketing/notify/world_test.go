@@ -103,6 +103,13 @@ func (d *fakeDesk) Raw(ctx context.Context, m *ticketing.Message) (*blob.Reader,
 	return d.blobs.Open(ctx, m.Raw.SHA256)
 }
 
+func (d *fakeDesk) Reply(_ context.Context, m *ticketing.Message, mail *message.Mail) (message.Reply, error) {
+	if m.Direction != "in" {
+		return message.Reply{Text: mail.Text(), Visible: mail.Text()}, nil
+	}
+	return mail.Reply(), nil
+}
+
 func (d *fakeDesk) OptedOut(_ context.Context, addresses ...string) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, a := range addresses {
