@@ -206,6 +206,7 @@ func setupOn(t testing.TB, db store.DB, clk *clock, c Carrier, with ...func(*Opt
 		DB: db, Blobs: b.blobs, Agenda: b.agenda, Ledger: b.ledger, Signer: b.pen, Carrier: c,
 		Now: clk.now, Uptime: clk.uptime, Random: rand.NewChaCha8([32]byte{2}), Registerer: b.reg,
 		Retry: []time.Duration{time.Minute, 5 * time.Minute, time.Hour}, Expire: 6 * time.Hour,
+		Workers: 1, // one thing after the other, unless a test says otherwise
 	}
 	for _, f := range with {
 		f(&o)

@@ -24,7 +24,7 @@ func inBubble(t *testing.T, c Carrier, with func(*Options), fn func(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		clk := &clock{}
 		b := setupOn(t, storetest.Open(t), clk, c, func(o *Options) {
-			o.Now, o.Uptime = time.Now, nil
+			o.Now, o.Uptime, o.Workers = time.Now, nil, 0
 			if with != nil {
 				with(o)
 			}

@@ -58,6 +58,7 @@ type park struct {
 type grant struct {
 	dest   *dest
 	site   *site
+	label  string // the site's provider, for metrics
 	band   band
 	tried  bool
 	n      int
@@ -243,9 +244,9 @@ func (q *Queue) gate(d *dest, b band, now time.Time) (g *grant, wait time.Time, 
 	if d.looking {
 		return nil, time.Time{}, ""
 	}
-	if q.locator == nil {
+	if q.locator == nil && d.site == nil {
 		d.site = q.siteOf(courier.Site{}, d.domain, now)
-	} else if since := now.Sub(d.looked).Abs(); d.site == nil || since > siteLife && d.workers == 0 || since > 3*siteLife {
+	} else if since := now.Sub(d.looked).Abs(); q.locator != nil && (d.site == nil || since > siteLife && d.workers == 0 || since > 3*siteLife) {
 		if q.sched.lookups >= maxLookups {
 			return nil, time.Time{}, ""
 		}
@@ -277,7 +278,7 @@ func (q *Queue) gate(d *dest, b band, now time.Time) (g *grant, wait time.Time, 
 	if !d.due[b][slot(tried)] {
 		tried = !tried
 	}
-	return &grant{dest: d, site: s, band: b, tried: tried, n: n, paid: paid}, time.Time{}, ""
+	return &grant{dest: d, site: s, label: s.provider, band: b, tried: tried, n: n, paid: paid}, time.Time{}, ""
 }
 
 // laneBudgets are the budgets that all mail of a destination is paid from.

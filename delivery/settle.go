@@ -99,7 +99,7 @@ func (q *Queue) holdSender(p *row, res courier.Result, now time.Time) {
 
 // observe counts and logs an attempt.
 func (q *Queue) observe(g *grant, p *row, res courier.Result, result string, now time.Time, took time.Duration) {
-	provider := g.site.provider
+	provider := g.label
 	if res.Host != "" {
 		provider = courier.Provider(res.Host)
 	}

@@ -95,7 +95,7 @@ func TestQueueToARealServer(t *testing.T) {
 	defer c.Close(context.Background())
 	settled := make(chan message.Report, 1000)
 	b := setupOn(t, storetest.Open(t), &clock{}, c, func(o *Options) {
-		o.Now, o.Uptime, o.Retry = time.Now, nil, []time.Duration{20 * time.Millisecond}
+		o.Now, o.Uptime, o.Workers, o.Retry = time.Now, nil, 0, []time.Duration{20 * time.Millisecond}
 	})
 	b.ledger.refuse = func(r message.Report) error {
 		if r.State == "sent" || r.State == "failed" {
@@ -138,7 +138,7 @@ func TestQueueToARealServer(t *testing.T) {
 // How many mails a second go through the queue on a store in memory, with a
 // carrier that costs nothing.
 func BenchmarkQueue(b *testing.B) {
-	q := setupOn(b, storetest.Open(b), &clock{}, takes(accepted), func(o *Options) { o.Now, o.Uptime, o.Registerer = time.Now, nil, nil })
+	q := setupOn(b, storetest.Open(b), &clock{}, takes(accepted), func(o *Options) { o.Now, o.Uptime, o.Workers, o.Registerer = time.Now, nil, 0, nil })
 	for i := range b.N {
 		q.submit(fmt.Sprintf("out_%09d", i), fmt.Sprintf("x@d%d.example", i%20))
 	}
