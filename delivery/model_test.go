@@ -4,124 +4,411 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ticketgate/delivery/courier"
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
+	"ticketgate/ticketing/store/storetest"
 )
 
-// expected is what the model knows of a parcel.
-type expected struct {
-	held    bool
-	over    string // last report, once it has left the queue
-	lastDot string // bytes that a peer has seen
-}
-
-// Any sequence of submissions, attempts with any results, commands, restarts
-// and time: each parcel is in the queue or has ended with a report, jobs and
-// parcels agree, no bytes change, and nothing held is sent.
+// The model: random programs of submissions, attempts with any result, power
+// failures at any step of them, clocks that are set, restarts with another
+// configuration, holds, pauses and drops. After each step the queue must be
+// sound; at the end everything that was accepted has arrived or has failed on
+// the record, twice only if the answer to a dot was lost, and always with the
+// same bytes.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) { runModel(t, rt) })
+	const seeds, lanes = 1000, 4
+	for lane := range lanes {
+		t.Run(fmt.Sprint(lane), func(t *testing.T) {
+			t.Parallel()
+			crashes, twice := 0, 0
+			for seed := lane; seed < seeds; seed += lanes {
+				m := newModel(t, uint64(seed))
+				m.run()
+				m.c.DB.Close()
+				crashes += m.crashes
+				twice += m.twice
+				if t.Failed() {
+					for _, line := range m.log {
+						t.Log(line)
+					}
+					t.Fatalf("seed %d", seed)
+				}
+			}
+			if crashes < 50 || twice == 0 {
+				t.Errorf("%d crashes, %d duplicates: the test has lost its teeth", crashes, twice)
+			}
+			t.Logf("%d crashes, %d duplicates", crashes, twice)
+		})
+	}
 }
 
-func runModel(t *testing.T, rt *rapid.T) {
-	model := map[string]*expected{}
-	outcomes := []courier.Result{accepted, greylisted, unknown, unreachable, lostDot}
-	peer := carry(func(ctx context.Context, tr courier.Transaction) courier.Result {
-		m := model[tr.To[0]]
-		if m == nil || m.held || m.over != "" {
-			rt.Fatalf("an attempt for %s: %+v", tr.To[0], m)
-		}
-		r := outcomes[rapid.IntRange(0, len(outcomes)-1).Draw(rt, "result")]
-		text, err := content(tr)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		if r.Phase == courier.PhaseDot {
-			if err := tr.OnDot(ctx); err != nil {
-				rt.Fatal(err)
+// fate is what the oracle knows of a mail.
+type fate struct {
+	due      time.Time // not before
+	hurried  bool      // an operator said: now
+	held     bool
+	ended    string         // the last report, once it has left the queue
+	arrived  int            // dots a peer has accepted
+	excuses  int            // of these, whose answer was lost
+	bytes    map[string]int // contents that came with them
+	dotAsked bool           // the dot of the running attempt was sent
+}
+
+type model struct {
+	t       *testing.T
+	rng     *rand.Rand
+	c       *storetest.Crashable
+	b       *bench
+	clk     *clock
+	fates   map[string]*fate
+	kind    bool // peers take everything
+	log     []string
+	crashes int
+	twice   int
+
+	mu   sync.Mutex
+	fuse int // steps until the power fails; 0 = it does not
+	plug *modelPlug
+}
+
+// modelPlug is the disk and the outside world at a power failure.
+type modelPlug struct {
+	disk  *vfs.MemFS
+	fates map[string]*fate
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 7)), clk: &clock{t: start}, fates: map[string]*fate{}}
+	m.c = storetest.OpenCrashable(t, m.clk.now)
+	m.build(m.c.DB)
+	return m
+}
+
+// build makes a queue on db with a configuration of the day.
+func (m *model) build(db store.DB) {
+	m.b = setupOn(m.t, breaker{db, m.step}, m.clk, carry(m.peer), func(o *Options) {
+		o.Registerer = nil
+		o.Random = rand.NewChaCha8([32]byte{byte(m.rng.Uint32())})
+		o.PerDestination = 1 + m.rng.IntN(3)
+		o.Expire = 1e6 * time.Hour
+		o.ExpireNotice, o.ExpireBulk = o.Expire, o.Expire
+		o.Retry = [][]time.Duration{{time.Minute, time.Hour}, {time.Second}, DefaultRetry()}[m.rng.IntN(3)]
+		if m.rng.IntN(3) == 0 {
+			o.Rates = map[string]Rate{
+				[]string{"global", "domain", "queue", "sender"}[m.rng.IntN(4)]: {Count: 2, Per: time.Minute, Burst: 1 + m.rng.IntN(2)},
 			}
-			if m.lastDot != "" && m.lastDot != text {
-				rt.Fatalf("other bytes for %s", tr.To[0])
-			}
-			m.lastDot = text
 		}
-		switch r.Class {
-		case courier.Success:
-			m.over = "sent"
-		case courier.Permanent:
-			m.over = "failed"
-		}
-		return r
 	})
-	b := setup(t, peer, func(o *Options) { o.PerDestination, o.Workers, o.Expire, o.Registerer = 1, 1, 1e6*time.Hour, nil })
-	pick := func() string {
-		return fmt.Sprintf("p%d@d%d.example", rapid.IntRange(0, 7).Draw(rt, "parcel"), rapid.IntRange(0, 1).Draw(rt, "domain"))
+	m.b.pen.n = m.rng.IntN(1 << 30) // another signature would differ
+	if err := m.b.q.open(context.Background()); err != nil {
+		m.t.Errorf("open: %v", err)
 	}
-	check := func(what string, err error, legal bool) {
-		if legal != (err == nil) {
-			rt.Fatalf("%s: %v", what, err)
+}
+
+// step is called wherever the power may fail.
+func (m *model) step() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fuse == 0 {
+		return
+	}
+	if m.fuse--; m.fuse == 0 {
+		fates := map[string]*fate{}
+		for id, f := range m.fates {
+			g := *f
+			g.bytes = maps.Clone(f.bytes)
+			fates[id] = &g
+		}
+		m.plug = &modelPlug{m.c.Disk([]int{0, 50, 100}[m.rng.IntN(3)], m.rng.Uint64()), fates}
+	}
+}
+
+// peer is every other mail server.
+func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result {
+	m.step()
+	to := tr.To[0]
+	f := m.fates[to]
+	now := m.clk.now()
+	if f == nil || f.held || now.Before(f.due) && !f.hurried {
+		m.t.Errorf("an attempt for %s at %s: %+v", to, now, f)
+		return accepted
+	}
+	results := []courier.Result{
+		accepted, accepted, greylisted, unknown, unreachable, lostDot,
+		{Class: courier.SiteScoped, Code: 421, Enhanced: "4.7.0", Text: "too many", Host: "mx1.customer.example", Phase: courier.PhaseMail},
+		{Class: courier.SenderScoped, Code: 550, Enhanced: "5.7.26", Text: "not aligned", Host: "mx1.customer.example", Phase: courier.PhaseDot},
+		{Class: courier.Temporary, Code: 451, Enhanced: "4.7.1", Text: "greylisted", Phase: courier.PhaseRcpt, Greylisted: true, After: time.Duration(m.rng.IntN(400)) * time.Second},
+	}
+	r := results[m.rng.IntN(len(results))]
+	if m.kind {
+		r = accepted
+	}
+	text, err := content(tr)
+	if err != nil {
+		m.t.Error(err)
+	}
+	if r.Phase != courier.PhaseDot {
+		return r
+	}
+	if err := tr.OnDot(ctx); err != nil {
+		return courier.Result{Phase: courier.PhaseBody, Err: err}
+	}
+	m.step()
+	f.bytes[text]++
+	if len(f.bytes) > 1 {
+		m.t.Errorf("%s was offered %d contents", to, len(f.bytes))
+	}
+	if r.Class == courier.Success || r.Ambiguous {
+		if f.arrived++; f.arrived > 1 {
+			m.twice++
+			if f.arrived > 1+f.excuses {
+				m.t.Errorf("%s arrived %d times with %d lost answers", to, f.arrived, f.excuses)
+			}
+		}
+		if r.Ambiguous {
+			f.excuses++
 		}
 	}
+	m.step()
+	return r
+}
+
+func (m *model) say(format string, args ...any) {
+	m.log = append(m.log, m.clk.now().Format(time.DateTime)+" "+fmt.Sprintf(format, args...))
+}
+
+func (m *model) run() {
+	for range 6 + m.rng.IntN(20) {
+		m.op()
+		m.check("a step")
+		if m.t.Failed() {
+			return
+		}
+	}
+	m.finish()
+}
+
+// op is one random thing that happens.
+func (m *model) op() {
 	ctx := context.Background()
-	for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-		id := pick()
-		m := model[id]
-		there := m != nil && m.over == ""
-		switch rapid.SampledFrom([]string{"submit", "submit", "work", "work", "time", "hold", "release", "retry", "drop", "restart"}).Draw(rt, "op") {
-		case "submit":
-			if m != nil {
-				break
-			}
-			model[id] = &expected{}
-			b.submit(id, id, func(o *message.Outbound) {
-				o.Due = b.clk.now().Add(time.Duration(rapid.IntRange(0, 1).Draw(rt, "later")) * time.Hour)
-			})
-		case "work":
-			b.work()
-		case "time":
-			b.clk.move(time.Duration(rapid.IntRange(1, 7200).Draw(rt, "seconds")) * time.Second)
-		case "hold":
-			check("hold", b.q.Hold(ctx, id, "ada", "x"), there && !m.held)
-			if there {
-				m.held = true
-			}
-		case "release":
-			check("release", b.q.Release(ctx, id), there && m.held)
-			if there {
-				m.held = false
-			}
-		case "retry":
-			check("retry", b.q.Retry(ctx, id), there && !m.held)
-		case "drop":
-			check("drop", b.q.Drop(ctx, id, "ada", "x"), there)
-			if there {
-				m.over = "cancelled"
-			}
-		case "restart":
-			o := b.q.o
-			var err error
-			if b.q, err = New(o); err == nil {
-				err = b.q.recover(ctx)
-			}
-			check("restart", err, true)
+	id := fmt.Sprintf("p%d@d%d.example", m.rng.IntN(7), m.rng.IntN(2))
+	f := m.fates[id]
+	there := f != nil && f.ended == ""
+	legal := func(what string, err error, want bool) {
+		m.say("%s %s: %v", what, id, err)
+		if want != (err == nil) {
+			m.t.Errorf("%s %s: %v, want success %v", what, id, err, want)
 		}
 	}
-	b.sound("the end")
-	for id, m := range model {
-		_, err := b.q.Get(ctx, id)
-		reports := b.ledger.of(t, b.db, id)
-		last := reports[len(reports)-1].State
-		switch {
-		case m.over != "" && (!errors.Is(err, store.ErrNotFound) || last != m.over):
-			rt.Fatalf("%s: %v, %q, want %q", id, err, last, m.over)
-		case m.over == "" && (err != nil || m.held != (last == "held")):
-			rt.Fatalf("%s: %v, %q", id, err, last)
+	switch n := m.rng.IntN(20); {
+	case n < 5:
+		m.submit(id)
+	case n < 8:
+		m.work("work")
+	case n < 10:
+		m.mu.Lock()
+		m.fuse = 1 + m.rng.IntN(25)
+		m.mu.Unlock()
+		m.work("work until the power fails")
+		m.crash()
+	case n < 13:
+		m.clk.move(time.Duration(1+m.rng.IntN(7200)) * time.Second)
+		m.say("time passes")
+	case n == 13:
+		d := []time.Duration{-24 * time.Hour, -time.Hour, -40 * time.Second, time.Hour, 24 * time.Hour, 5 * 24 * time.Hour}[m.rng.IntN(6)]
+		m.setClock(d)
+	case n == 14:
+		legal("hold", m.b.q.Hold(ctx, id, "ada", "x"), there && !f.held)
+		if there {
+			f.held = true
 		}
+	case n == 15:
+		legal("release", m.b.q.Release(ctx, id), there && f.held)
+		if there {
+			f.held = false
+		}
+	case n == 16:
+		legal("retry", m.b.q.Retry(ctx, id), there && !f.held)
+		if there && !f.held {
+			f.hurried = true
+		}
+	case n == 17:
+		legal("drop", m.b.q.Drop(ctx, id, "ada", "x"), there)
+		if there {
+			f.ended = "cancelled"
+		}
+	case n == 18:
+		domain := destination(id)
+		_, err := m.b.q.Pause(ctx, domain, m.clk.now().Add(time.Duration(1+m.rng.IntN(90))*time.Minute), "ada", "x")
+		m.say("pause %s: %v", domain, err)
+		if err != nil {
+			m.t.Error(err)
+		}
+	default:
+		m.say("restart")
+		if err := m.b.q.save(ctx, true); err != nil {
+			m.t.Error(err)
+		}
+		m.build(m.c.DB)
+	}
+}
+
+func (m *model) submit(id string) {
+	if m.fates[id] != nil {
+		return
+	}
+	due := m.clk.now().Add(time.Duration(max(0, m.rng.IntN(4)-2)) * time.Hour)
+	class := classes()[m.rng.IntN(len(classes()))]
+	m.fates[id] = &fate{due: due, bytes: map[string]int{}}
+	m.say("submit %s as %s for %s", id, class, due.Format(time.TimeOnly))
+	m.b.submit(id, id, func(o *message.Outbound) {
+		o.Due, o.Class, o.Queue = due, class, fmt.Sprint("q", m.rng.IntN(2))
+		if class == "relay" {
+			o.Domain = ""
+		}
+	})
+	m.b.submit(id, id) // whoever is not sure asks twice
+}
+
+func (m *model) work(what string) {
+	m.say("%s", what)
+	m.b.work()
+	m.learn()
+}
+
+// setClock sets the wall clock, as the queue notices it while it runs.
+func (m *model) setClock(d time.Duration) {
+	m.say("the clock is set by %s", d)
+	m.clk.set(d)
+	m.b.q.watchClock(context.Background())
+	for _, f := range m.fates {
+		if d < 0 && f.due.After(m.clk.now()) && f.due.Sub(m.clk.now()) <= -d {
+			f.hurried = true // it was due by the old clock
+		}
+	}
+}
+
+// crash goes on with the disk as the power failure left it.
+func (m *model) crash() {
+	m.mu.Lock()
+	plug := m.plug
+	m.plug, m.fuse = nil, 0
+	m.mu.Unlock()
+	if plug == nil {
+		return
+	}
+	m.crashes++
+	m.c.DB.Close()
+	m.c = m.c.Reopen(plug.disk)
+	m.fates = plug.fates
+	m.say("the power failed")
+	for id, f := range m.fates {
+		if f.arrived > 0 && !m.settled(id) {
+			f.excuses++
+		}
+	}
+	m.build(m.c.DB)
+	m.learn()
+}
+
+// settled reports whether the ledger has heard that a mail was sent.
+func (m *model) settled(id string) bool {
+	var last string
+	if err := m.c.DB.View(context.Background(), func(r store.Reader) error {
+		a, err := newLedger().table.Find(r, store.Key{}.Str(id))
+		if a != nil {
+			last = a.Reports[len(a.Reports)-1].State
+		}
+		return err
+	}); err != nil {
+		m.t.Error(err)
+	}
+	return last == "sent"
+}
+
+// learn lets the oracle see how attempts ended, and judges that.
+func (m *model) learn() {
+	for id, f := range m.fates {
+		if f.ended != "" {
+			continue
+		}
+		reports := m.b.ledger.of(m.t, m.c.DB, id)
+		if len(reports) == 0 {
+			m.t.Errorf("%s was accepted and is unknown", id)
+			continue
+		}
+		switch last := reports[len(reports)-1].State; last {
+		case "sent":
+			if f.ended = last; f.arrived == 0 {
+				m.t.Errorf("%s is reported as sent and never arrived", id)
+			}
+		case "failed", "cancelled":
+			f.ended = last
+		}
+	}
+}
+
+// check compares the queue with itself and with the oracle.
+func (m *model) check(step string) {
+	m.b.sound(step)
+	for id, f := range m.fates {
+		p, err := m.b.q.Get(context.Background(), id)
+		switch {
+		case f.ended != "" && !errors.Is(err, store.ErrNotFound):
+			m.t.Errorf("%s ended as %s: %+v, %v", id, f.ended, p, err)
+		case f.ended == "" && err != nil:
+			m.t.Errorf("%s is lost: %v", id, err)
+		case f.ended == "" && f.held != (p.State == Kept):
+			m.t.Errorf("%s is held %v: %s", id, f.held, p.State)
+		}
+	}
+}
+
+func (m *model) left() (n int, err error) {
+	err = m.c.DB.View(context.Background(), func(r store.Reader) error {
+		n, err = count(r)
+		return err
+	})
+	return n, err
+}
+
+// finish lets the world be kind, and everything must end.
+func (m *model) finish() {
+	ctx := context.Background()
+	m.kind = true
+	m.say("the world is kind")
+	for id, f := range m.fates {
+		if f.ended == "" && f.held {
+			f.held = false
+			if err := m.b.q.Release(ctx, id); err != nil {
+				m.t.Errorf("release %s: %v", id, err)
+			}
+		}
+	}
+	for range 60 {
+		m.work("work")
+		if n, err := m.left(); err != nil || n == 0 {
+			break
+		}
+		m.clk.move(2 * time.Hour)
+	}
+	for id, f := range m.fates {
+		if f.ended == "" {
+			m.t.Errorf("%s is still there: %s", id, m.b.get(id).Why)
+		}
+	}
+	a, err := m.b.q.Verify(ctx)
+	if err != nil || a.Parcels+a.Jobs+len(a.Findings) > 0 {
+		m.t.Errorf("at the end: %+v, %v", a, err)
 	}
 }

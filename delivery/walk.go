@@ -289,7 +289,7 @@ func (q *Queue) auditJob(r store.Reader, j *agenda.Job, lane *string, a *Audit) 
 	if l.NotBefore.After(at) {
 		at = l.NotBefore
 	}
-	if l.Wake.After(at) {
+	if l.Wake.After(at) && l.Wake.After(r.Now()) { // a pause that ran out is tidied up by the next look
 		a.find("lane %s wakes at %s, its head is due at %s", j.Lane, l.Wake, at)
 	}
 	return nil

@@ -191,7 +191,7 @@ func (q *Queue) giveBack(g *grant, c *claim, at time.Time) {
 		old := *p
 		p.Phase, p.Lease, p.Paid = "", 0, c.row.Paid
 		p.Attempts--
-		due := at
+		due := at.Truncate(time.Microsecond)
 		if due.IsZero() {
 			due = c.job.Due
 		}
