@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"ticketgate/ticketing/blob"
@@ -48,8 +47,9 @@ func (d *Desk) Content(ctx context.Context, m *Message) (*Content, error) {
 		c.HTML = message.SanitizeHTML(html)
 	}
 	c.Text, c.VisibleText, c.HTML = message.HideCommands(c.Text, c.VisibleText, c.HTML, m.CommandLines)
-	for i, p := range mail.Attachments() {
-		a, err := attachment(mail, m, p, i)
+	c.Labels = mail.Labels()
+	for _, p := range mail.Attachments() {
+		a, err := attachment(mail, m, p)
 		if err != nil {
 			return nil, failure(err)
 		}
@@ -59,29 +59,31 @@ func (d *Desk) Content(ctx context.Context, m *Message) (*Content, error) {
 }
 
 // attachment describes a part; its decoded size and hash are found by reading.
-func attachment(mail *message.Mail, m *Message, p *message.Part, n int) (*Attachment, error) {
+func attachment(mail *message.Mail, m *Message, p *message.Part) (*Attachment, error) {
 	h := sha256.New()
 	size, err := io.Copy(h, mail.Open(p))
 	if err != nil {
-		return nil, fmt.Errorf("attachment %d of %s: %w", n, m.ID, err)
+		return nil, fmt.Errorf("attachment %s of %s: %w", p.ID, m.ID, err)
 	}
 	return &Attachment{
-		ID: attachmentID(m, n), Filename: p.Filename, ContentType: p.Type, Size: size, SHA256: hex.EncodeToString(h.Sum(nil)),
+		ID: attachmentID(m, p), Filename: p.Filename, ContentType: p.Type, Size: size, SHA256: hex.EncodeToString(h.Sum(nil)),
 		ContentID: p.ContentID, Inline: p.Disposition == "inline" || p.Disposition == "" && p.ContentID != "",
+		Note: mail.Note(p),
 	}, nil
 }
 
-func attachmentID(m *Message, n int) string {
-	return "att_" + strings.TrimPrefix(m.ID, "msg_") + "_" + strconv.Itoa(n)
+// attachmentID names a part by the place it has in the mail, so that the ID
+// stays what it is whatever else is read out of the mail later.
+func attachmentID(m *Message, p *message.Part) string {
+	return "att_" + strings.TrimPrefix(m.ID, "msg_") + "_" + p.ID
 }
 
 // OpenAttachment opens one attachment by id, decoded.
 func (d *Desk) OpenAttachment(ctx context.Context, id string) (*Attachment, io.Reader, error) {
 	unknown := &Error{Kind: Unknown, Text: "there is no such attachment"}
 	rest, ok := strings.CutPrefix(id, "att_")
-	name, number, found := cutLast(rest, '_')
-	n, err := strconv.Atoi(number)
-	if !ok || !found || err != nil || n < 0 || strconv.Itoa(n) != number {
+	name, part, found := cutLast(rest, '_')
+	if !ok || !found {
 		return nil, nil, unknown
 	}
 	m, err := d.Message(ctx, "msg_"+name)
@@ -95,13 +97,13 @@ func (d *Desk) OpenAttachment(ctx context.Context, id string) (*Attachment, io.R
 	if err != nil {
 		return nil, nil, err
 	}
-	parts := mail.Attachments()
-	if n >= len(parts) {
+	p := mail.Attachment(part)
+	if p == nil {
 		return nil, nil, unknown
 	}
-	a, err := attachment(mail, m, parts[n], n)
+	a, err := attachment(mail, m, p)
 	if err != nil {
 		return nil, nil, failure(err)
 	}
-	return a, mail.Open(parts[n]), nil
+	return a, mail.Open(p), nil
 }

@@ -191,19 +191,21 @@ type Content struct {
 	Text        string
 	VisibleText string
 	QuotedText  string
-	HTML        string // sanitised
+	HTML        string   // sanitised
+	Labels      []string // what protects the mail, see message.Labels
 	Attachments []Attachment
 }
 
 // Attachment is a part of a message's raw bytes.
 type Attachment struct {
-	ID          string // att_<message>_<n>
+	ID          string // att_<message>_<part>, where part is message.Part.ID
 	Filename    string
 	ContentType string
 	Size        int64  // decoded
 	SHA256      string // decoded
 	ContentID   string
 	Inline      bool
+	Note        string // what its name and type do not say, see message.Note; "" for most
 }
 
 // Delivery is the state of a message for one recipient.

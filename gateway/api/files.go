@@ -40,7 +40,13 @@ func (a *API) getRaw(ctx context.Context, in *messageID) (*huma.StreamResponse, 
 	return a.file(raw, raw.Size(), "message/rfc822", m.ID+".eml"), nil
 }
 
-func (a *API) getAttachment(ctx context.Context, in *messageID) (*huma.StreamResponse, error) {
+// attachmentID is longer than other ids: it says where in the mail's tree the
+// file stands.
+type attachmentID struct {
+	ID string `path:"id" maxLength:"400"`
+}
+
+func (a *API) getAttachment(ctx context.Context, in *attachmentID) (*huma.StreamResponse, error) {
 	if asking(ctx).identity.Limited() {
 		if _, err := a.reachMessage(ctx, messageOf(in.ID)); err != nil {
 			return nil, notFound("attachment")
@@ -54,7 +60,7 @@ func (a *API) getAttachment(ctx context.Context, in *messageID) (*huma.StreamRes
 }
 
 // messageOf returns the id of the message that an attachment id
-// (att_<message>_<n>) belongs to, with its prefix.
+// (att_<message>_<part>) belongs to, with its prefix.
 func messageOf(attachment string) string {
 	id := strings.TrimPrefix(attachment, "att_")
 	if i := strings.LastIndexByte(id, '_'); i >= 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -230,6 +231,7 @@ type Attachment struct {
 	SHA256      string  `json:"sha256"`
 	ContentID   *string `json:"content_id"`
 	Inline      bool    `json:"inline"`
+	Note        *string `json:"note" doc:"what name and type do not say: when an invitation is, whose mail a nested one is, that a signature was not checked"`
 }
 
 // Delivery is how far a message got to one recipient.
@@ -258,7 +260,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 		From: addresses(m.From), To: addresses(m.To), CC: addresses(m.Cc), ReplyTo: addresses(m.ReplyTo),
 		Auth:      authShape(m.Auth),
 		Automatic: Automatic{Class: or(m.Automatic.Class, "none"), Reasons: list(m.Automatic.Reasons)},
-		MatchedBy: or(m.MatchedBy, "none"), Flags: list(m.Flags),
+		MatchedBy: or(m.MatchedBy, "none"), Flags: slices.Concat([]string{}, m.Flags, c.Labels),
 		Text: c.Text, VisibleText: c.VisibleText, QuotedText: c.QuotedText, HTML: orNull(c.HTML),
 		Commands: []Command{}, SplitFrom: orNull(m.SplitFrom), SplitInto: orNull(m.SplitInto),
 		Attachments: []Attachment{}, RawSHA256: orNull(m.Raw.SHA256), RawSize: m.Raw.Size,
@@ -276,7 +278,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 	for _, at := range c.Attachments {
 		out.Attachments = append(out.Attachments, Attachment{
 			ID: at.ID, Filename: at.Filename, ContentType: at.ContentType, Size: at.Size, SHA256: at.SHA256,
-			ContentID: orNull(at.ContentID), Inline: at.Inline,
+			ContentID: orNull(at.ContentID), Inline: at.Inline, Note: orNull(at.Note),
 		})
 	}
 	for _, d := range deliveries {

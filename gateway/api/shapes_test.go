@@ -65,7 +65,8 @@ func TestMessageShape(t *testing.T) {
 		{ID: "msg_2", Ticket: 1001, Seq: 2, Direction: "none", Kind: "event", Visibility: "internal", Author: ticketing.Author{Role: "system"}, ReceivedAt: noon},
 	}
 	s.desk.content = &ticketing.Content{Text: "t", VisibleText: "v", QuotedText: "q", HTML: "<p>t & u</p>",
-		Attachments: []ticketing.Attachment{{ID: "att_1", Filename: "log.txt", ContentType: "text/plain", Size: 812, SHA256: "cd", ContentID: "c1", Inline: true}, {ID: "att_2"}}}
+		Labels:      []string{"smime_encrypted"},
+		Attachments: []ticketing.Attachment{{ID: "att_1", Filename: "log.txt", ContentType: "text/plain", Size: 812, SHA256: "cd", ContentID: "c1", Inline: true, Note: "an invitation"}, {ID: "att_2"}}}
 	s.desk.deliveries = []ticketing.Delivery{
 		{Recipient: "bo@customer.example", Parcel: "out_1", State: "sent", Attempts: 1, Code: 250, Enhanced: "2.0.0", Text: "ok", MX: "mx1.customer.example", At: noon},
 		{Recipient: "cy@customer.example", State: "queued"},
@@ -81,9 +82,9 @@ func TestMessageShape(t *testing.T) {
 			"trust":"T2","forwarder":true,"client":"198.51.100.1","reasons":["proven"]},
 		"automatic":{"class":"bounce","reasons":["null sender"]},
 		"bounce":{"recipients":[{"address":"x@y","action":"failed","status":"5.1.1","smtp_code":550,"hard":true,"reason":"user_unknown","diagnostic":"no"}]},
-		"matched_by":"token","flags":["f"],"commands":[{"line":"#solved","error":null},{"line":"#queue x","error":"no"}],"split_from":"msg_0","split_into":7,"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
-		"attachments":[{"id":"att_1","filename":"log.txt","content_type":"text/plain","size":812,"sha256":"cd","content_id":"c1","inline":true},
-			{"id":"att_2","filename":"","content_type":"","size":0,"sha256":"","content_id":null,"inline":false}],
+		"matched_by":"token","flags":["f","smime_encrypted"],"commands":[{"line":"#solved","error":null},{"line":"#queue x","error":"no"}],"split_from":"msg_0","split_into":7,"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
+		"attachments":[{"id":"att_1","filename":"log.txt","content_type":"text/plain","size":812,"sha256":"cd","content_id":"c1","inline":true,"note":"an invitation"},
+			{"id":"att_2","filename":"","content_type":"","size":0,"sha256":"","content_id":null,"inline":false,"note":null}],
 		"raw_sha256":"ab","raw_size":5123,"date":"2026-03-01T11:59:00Z","received_at":"2026-03-01T12:00:00Z",
 		"deliveries":[{"recipient":"bo@customer.example","state":"sent","attempts":1,"last":{"code":250,"enhanced":"2.0.0","text":"ok","mx":"mx1.customer.example","at":"2026-03-01T12:00:00Z"}},
 			{"recipient":"cy@customer.example","state":"queued","attempts":0,"last":null}]}`)

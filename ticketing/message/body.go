@@ -1,10 +1,10 @@
 package message
 
 import (
-	"fmt"
 	"html"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // PartText returns a text part's content as UTF-8 with LF line ends and without
@@ -63,46 +63,11 @@ func metaCharset(b []byte) string {
 	return v
 }
 
-// unflow joins the lines of format=flowed text (RFC 3676 §4): a line that ends
-// with a blank goes on in the next one of the same quote depth.
-func unflow(s string, delSP bool) string {
-	var out strings.Builder
-	out.Grow(len(s))
-	open, depth := false, 0
-	for len(s) > 0 {
-		l, rest, nl := strings.Cut(s, "\n")
-		s = rest
-		d := 0
-		for d < len(l) && l[d] == '>' {
-			d++
-		}
-		l = strings.TrimPrefix(l[d:], " ") // space-stuffing
-		sig := l == "-- "
-		if open && (d != depth || sig) {
-			out.WriteByte('\n')
-			open = false
-		}
-		if !open && d > 0 {
-			out.WriteString(strings.Repeat(">", d))
-			out.WriteByte(' ')
-		}
-		soft := !sig && strings.HasSuffix(l, " ")
-		if soft && delSP {
-			l = l[:len(l)-1]
-		}
-		out.WriteString(l)
-		open, depth = soft, d
-		if !open && nl {
-			out.WriteByte('\n')
-		}
-	}
-	return out.String()
-}
-
 // bodies is what a mail shows and what it carries.
 type bodies struct {
 	text, html []*Part
 	files      []*Part
+	containers []*Part // TNEF, which may hold a text of the mail too
 }
 
 // choose sorts the parts as RFC 8621 §4.1.4 does: which of them a reader shows
@@ -132,6 +97,16 @@ func (c *bodies) collect(list []*Part, kind string, inAlternative, toText, toHTM
 				c.files = append(c.files, p) // too deep to be read, or broken: kept whole
 			}
 			c.collect(p.Parts, sub, inAlternative || sub == "alternative", toText, toHTML)
+			continue
+		}
+		if len(p.Parts) > 0 && isTNEF(p) {
+			c.containers = append(c.containers, p)
+			c.container(p)
+			continue
+		}
+		if len(p.Parts) > 0 && isPKCS7(p) {
+			c.collect(p.Parts, "mixed", inAlternative, toText, toHTML)
+			c.files = append(c.files, p)
 			continue
 		}
 		switch shown := shownInline(p) && (i == root || kind != "related" && p.Filename == ""); {
@@ -171,6 +146,22 @@ func (c *bodies) collect(list []*Part, kind string, inAlternative, toText, toHTM
 	}
 }
 
+// container adds the files of a TNEF container and of the mails inside it.
+func (c *bodies) container(p *Part) {
+	for _, f := range p.Parts {
+		switch {
+		case f.tnefBody:
+		case len(f.Parts) > 0:
+			c.container(f)
+		default:
+			c.files = append(c.files, f)
+		}
+	}
+	if p.keepWhole {
+		c.files = append(c.files, p)
+	}
+}
+
 func shownInline(p *Part) bool {
 	return p.Disposition != "attachment" && (p.Type == "text/plain" || p.Type == "text/html")
 }
@@ -187,25 +178,86 @@ func relatedRoot(list []*Part) int {
 }
 
 // Text returns what a person reads: the text part, or the text of the HTML
-// part, or a sentence naming what the mail consists of. Never empty for a mail
-// that has any content.
+// part, or a sentence naming what the mail consists of. Text that only a TNEF
+// container has follows. Never empty for a mail that has any content.
 func (m *Mail) Text() string {
 	b := m.choose()
 	left := m.limits().Text
-	if s := m.joined(b.text, left); strings.TrimSpace(s) != "" {
-		return s
+	s := m.joined(b.text, left)
+	if strings.TrimSpace(s) == "" {
+		s = m.joined(b.html, left)
 	}
-	if s := m.joined(b.html, left); strings.TrimSpace(s) != "" {
+	for _, c := range b.containers {
+		if t := m.containerText(c, left); !covers(s, t) {
+			if strings.TrimSpace(s) == "" {
+				s = t
+			} else {
+				s = cutRunes(strings.TrimRight(s, "\n")+"\n\n"+t, left)
+			}
+		}
+	}
+	if strings.TrimSpace(s) != "" {
 		return s
 	}
 	for _, p := range b.files {
-		if strings.HasPrefix(p.Type, "text/") && p.Disposition != "attachment" && p.Type != "text/rfc822-headers" && p.Type != "text/calendar" {
+		if strings.HasPrefix(p.Type, "text/") && p.Disposition != "attachment" && p.Type != "text/rfc822-headers" {
 			if s := m.shown(p, left); strings.TrimSpace(s) != "" {
 				return s
 			}
 		}
 	}
 	return m.contents()
+}
+
+// containerText returns the text of the mail that a TNEF container has.
+func (m *Mail) containerText(c *Part, limit int) string {
+	for _, kind := range [...]string{"text/plain", "text/html", "text/rtf"} {
+		for _, p := range c.Parts {
+			if p.tnefBody && p.Type == kind {
+				if s := m.shown(p, limit); strings.TrimSpace(s) != "" {
+					return s
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// containerHTML returns the HTML page that a TNEF container has, "" if none.
+func (m *Mail) containerHTML(c *Part, limit int) string {
+	page := ""
+	for _, p := range c.Parts {
+		switch {
+		case !p.tnefBody:
+		case p.Type == "text/html":
+			return m.partText(p, limit)
+		case p.Type == "text/rtf":
+			_, page = rtfText(m.content(p, limit), limit)
+			page = cleanText(page)
+		}
+	}
+	return page
+}
+
+// covers reports whether a text says what another one says: it has all of a
+// few words, and nearly all of many, because programs render links and lists
+// differently.
+func covers(text, other string) bool {
+	have := map[string]bool{}
+	for _, w := range words(text) {
+		have[w] = true
+	}
+	wanted, missing := 0, 0
+	for _, w := range words(other) {
+		if wanted++; !have[w] {
+			missing++
+		}
+	}
+	return missing*10 <= wanted && (missing == 0 || wanted > 20)
+}
+
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
 }
 
 func (m *Mail) joined(parts []*Part, left int) string {
@@ -228,75 +280,78 @@ func (m *Mail) joined(parts []*Part, left int) string {
 
 // shown returns a part as a person reads it.
 func (m *Mail) shown(p *Part, limit int) string {
-	s := m.partText(p, limit)
-	if p.Type == "text/html" {
-		return cutRunes(HTMLToText(s), limit)
-	}
-	return s
-}
-
-// contents names the parts of a mail that has no text. It is "" for a mail
-// without any content.
-func (m *Mail) contents() string {
-	const most = 20
-	var names []string
-	for _, p := range m.choose().files {
-		if p.End <= p.Start && p.Filename == "" && len(p.Parts) == 0 {
-			continue
-		}
-		if len(names) == most {
-			names = append(names, "more")
+	switch p.Type {
+	case "text/rtf", "text/x-rtf":
+		b := m.content(p, limit)
+		if !isRTF(b) {
 			break
 		}
-		names = append(names, p.label())
+		text, page := rtfText(b, limit)
+		if page != "" {
+			text = HTMLToText(cleanText(page))
+		}
+		return cutRunes(cleanText(text), limit)
+	case "text/html":
+		return cutRunes(HTMLToText(m.partText(p, limit)), limit)
+	case "text/enriched", "text/richtext":
+		return enrichedText(m.partText(p, limit), p.Type == "text/enriched")
+	case "text/calendar":
+		if s := m.invitation(p); s != "" {
+			return s
+		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "This mail has no text. It contains: " + strings.Join(names, ", ") + "."
+	return m.partText(p, limit)
 }
 
-func (p *Part) label() string {
-	size := fmt.Sprintf("%d bytes", p.End-p.Start)
-	if isMessage(p.Type) && len(p.Parts) == 1 {
-		if s := p.Parts[0].Header.Text("Subject"); s != "" {
-			return fmt.Sprintf("a mail %q (%s)", s, size)
-		}
-		return "a mail (" + size + ")"
-	}
-	if p.Filename != "" {
-		return fmt.Sprintf("%q (%s, %s)", p.Filename, cleanLine(p.Type), size)
-	}
-	return fmt.Sprintf("%s (%s)", cleanLine(p.Type), size)
+// content returns a part's decoded bytes, at most limit of them.
+func (m *Mail) content(p *Part, limit int) []byte {
+	b, _ := io.ReadAll(io.LimitReader(m.Open(p), int64(limit)))
+	return b
 }
 
 // HTML returns the HTML alternative as received (not sanitised), "" if none.
-// Text parts that stand between HTML parts are included, escaped.
+// Text parts that stand between HTML parts are included, escaped, and so is
+// what only a TNEF container says. A page in such a container counts if it says
+// what the text says.
 func (m *Mail) HTML() string {
 	b := m.choose()
-	any := false
+	left := m.limits().Text
+	pages := false
 	for _, p := range b.html {
-		any = any || p.Type == "text/html"
+		pages = pages || p.Type == "text/html"
 	}
-	if !any {
+	if !pages {
+		for _, c := range b.containers {
+			if page := m.containerHTML(c, left); page != "" && covers(HTMLToText(page), m.joined(b.text, left)) {
+				return page
+			}
+		}
 		return ""
 	}
 	var out strings.Builder
-	left := m.limits().Text
 	for _, p := range b.html {
 		s := m.partText(p, left)
 		if strings.TrimSpace(s) == "" {
 			continue
 		}
 		if p.Type != "text/html" {
-			s = `<div style="white-space:pre-wrap">` + html.EscapeString(s) + "</div>"
+			s = escaped(s)
 		}
 		if left -= len(s); left < 0 && out.Len() > 0 {
 			break
 		}
 		out.WriteString(s)
 	}
+	for _, c := range b.containers {
+		if t := m.containerText(c, max(left, 0)); t != "" && !covers(m.joined(b.text, left), t) && !covers(HTMLToText(out.String()), t) {
+			out.WriteString(escaped(t))
+		}
+	}
 	return cutRunes(out.String(), m.limits().Text)
+}
+
+func escaped(text string) string {
+	return `<div style="white-space:pre-wrap">` + html.EscapeString(text) + "</div>"
 }
 
 // Attachments returns every part that is not the displayed text or HTML, in

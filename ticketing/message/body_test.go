@@ -94,7 +94,7 @@ func TestBodies(t *testing.T) {
 		{"nested mail", multi("mixed", "m", text, mail), "hello", "", "message/rfc822"},
 		{"only a mail", mail, `This mail has no text. It contains: a mail "inner" (26 bytes).`, "", "message/rfc822"},
 		{"only a file", file, `This mail has no text. It contains: "a.pdf" (application/pdf, 3 bytes).`, "", "a.pdf"},
-		{"only other text", part("Content-Type: text/enriched", "<bold>hello</bold>"), "<bold>hello</bold>", "", "text/enriched"},
+		{"only other text", part("Content-Type: text/enriched", "<bold>hello</bold>"), "hello", "", "text/enriched"},
 	}
 	for _, tt := range tests {
 		m := parseBytes(t, tt.raw)

@@ -27,7 +27,7 @@ func checkMail(t testing.TB, name string, m *Mail) {
 		if depth > m.lim.Depth {
 			t.Fatalf("%s: depth %d", name, depth)
 		}
-		if p.Start < 0 || p.End < p.Start || p.src == nil && p.End > m.Size {
+		if p.Start < 0 || p.End < p.Start || p.src == nil && p.in == nil && p.End > m.Size {
 			t.Fatalf("%s: part %s has range [%d,%d) in %d bytes", name, p.Type, p.Start, p.End, m.Size)
 		}
 		if strings.ContainsAny(p.Filename, "/\\\x00\r\n") || strings.HasPrefix(p.Filename, ".") || len(p.Filename) > maxFilename {
@@ -43,11 +43,17 @@ func checkMail(t testing.TB, name string, m *Mail) {
 	if parts > m.lim.Parts {
 		t.Errorf("%s: %d parts", name, parts)
 	}
-	for _, p := range m.Attachments() {
-		if p.src != nil {
-			t.Errorf("%s: attachment %s is no range of the raw mail", name, p.Type)
+	for i, p := range m.Attachments() {
+		if m.Attachment(p.ID) != p {
+			t.Errorf("%s: attachment %d (%s) cannot be found by its ID %q", name, i, p.Type, p.ID)
+		}
+		if note := m.Note(p); len(note) > maxNote {
+			t.Errorf("%s: a note of %d bytes", name, len(note))
+		} else {
+			checkText(t, name, note)
 		}
 	}
+	m.Labels()
 	checkLine(t, name, m.Header.Text("Subject"))
 	for _, f := range []string{"From", "To", "Cc", "Reply-To"} {
 		for _, a := range m.Header.Addresses(f) {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Limits bound what one mail may cost to read.
@@ -51,12 +53,16 @@ type Mail struct {
 	parts   int
 	decoded int64 // bytes of nested mails held in memory
 	chosen  *bodies
+	err     error // of r
+	spare   atomic.Pointer[cursor]
 }
 
 // Part is one MIME part. Start and End delimit its encoded body in the raw
-// mail; for the parts inside a base64 or quoted-printable nested mail, which
-// Attachments never returns, in that mail's decoded bytes.
+// mail; of a part inside an encoded nested mail, a TNEF container or an opaque
+// signed mail, in the decoded bytes of that. Nothing is copied: Open reads the
+// raw mail again.
 type Part struct {
+	ID          string // where the part stands: "2.1", "2.tnef.1", "1.uu.2"; made of digits, letters and dots
 	Header      Header
 	Type        string            // lower case, "text/plain" when absent or unreadable
 	Params      map[string]string // of Content-Type, names in lower case, RFC 2231 decoded
@@ -65,10 +71,14 @@ type Part struct {
 	ContentID   string            // without angle brackets
 	Encoding    string            // base64, quoted-printable, x-uuencode, 7bit …
 	Start, End  int64
-	Parts       []*Part // of a multipart, or the one inner mail of message/rfc822
+	Parts       []*Part // of a multipart or container, or the one inner mail of message/rfc822
 
-	src io.ReaderAt // nil: the raw mail
-	uu  []uuBlock   // uuencoded files inside a text
+	src       io.ReaderAt // nil: the raw mail
+	in        *Part       // the container in whose decoded bytes the range lies
+	uu        []uuBlock   // uuencoded files inside a text
+	tnefBody  bool        // text of the mail, kept in a TNEF container
+	keepWhole bool        // a container that is listed as a file beside what it carries
+	sealed    string      // what an application/pkcs7-mime part holds, "" if it is none or unreadable
 }
 
 // Parse reads a mail in one pass, in time linear in its size. It returns an
@@ -79,14 +89,15 @@ func Parse(r io.ReaderAt, size int64, lim Limits) (*Mail, error) {
 	m := &Mail{Size: size, r: r, lim: lim}
 	w := &walker{m: m, lim: lim, s: newScanner(r, 0, size)}
 	m.Root = w.run()
-	if w.s.err != nil {
-		return nil, fmt.Errorf("message: reading the mail: %w", w.s.err)
+	if m.failed(w.s.err); m.err != nil {
+		return nil, fmt.Errorf("message: reading the mail: %w", m.err)
 	}
 	m.Header = m.Root.Header
 	if len(m.Header) == 0 {
 		m.Unparsed = true
 		m.problem("the mail has no header")
 	}
+	m.Root.number("", true)
 	m.chosen = m.choose()
 	return m, nil
 }
@@ -101,6 +112,13 @@ func (m *Mail) problem(format string, args ...any) {
 	}
 }
 
+// failed keeps the first error of the bytes themselves.
+func (m *Mail) failed(err error) {
+	if m.err == nil {
+		m.err = err
+	}
+}
+
 // decodeBudget is what may still be held in memory of nested mails.
 func (m *Mail) decodeBudget() int64 { return max(4*int64(m.lim.Text)-m.decoded, 0) }
 
@@ -112,7 +130,45 @@ func (m *Mail) source(p *Part) io.ReaderAt {
 }
 
 func (m *Mail) bytesOf(p *Part) io.Reader {
+	if p.in != nil {
+		return m.inside(p)
+	}
 	return io.NewSectionReader(m.source(p), p.Start, max(p.End-p.Start, 0))
+}
+
+// number gives every part its ID, once the tree is whole. The parts of the
+// mail are 1, 2, …, those of part 2 are 2.1, 2.2, …; a mail that is one part
+// is part 1. Files in a container or in a text say so.
+func (p *Part) number(id string, root bool) {
+	prefix := ""
+	switch {
+	case root && len(p.Parts) > 0:
+		id = "0"
+	case root:
+		id, prefix = "1", "1."
+	default:
+		prefix = id + "."
+	}
+	p.ID = id
+	for i, b := range p.uu {
+		b.part.ID = prefix + "uu." + strconv.Itoa(i+1)
+	}
+	if isTNEF(p) {
+		prefix = strings.TrimSuffix(id, ".") + ".tnef."
+	}
+	for i, c := range p.Parts {
+		c.number(prefix+strconv.Itoa(i+1), false)
+	}
+}
+
+// Attachment returns the attachment with this ID, nil if there is none.
+func (m *Mail) Attachment(id string) *Part {
+	for _, p := range m.Attachments() {
+		if p.ID == id {
+			return p
+		}
+	}
+	return nil
 }
 
 // describe fills a part's fields from its header. Type holds the default on

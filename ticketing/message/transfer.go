@@ -18,6 +18,8 @@ func decoder(raw io.Reader, p *Part) io.Reader {
 		return &qpReader{r: bufio.NewReaderSize(raw, 8<<10)}
 	case "x-uuencode":
 		return &uuReader{r: bufio.NewReaderSize(raw, 4<<10)}
+	case compressedRTF:
+		return newLZFu(raw)
 	}
 	return raw
 }

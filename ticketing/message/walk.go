@@ -24,6 +24,9 @@ type walker struct {
 	adopt    []byte // preamble line that may be an unannounced boundary
 	uu       uuFinder
 	encoded  []encodedMail
+
+	containers []*Part // TNEF
+	sealed     []encodedMail
 }
 
 // encodedMail is a nested mail whose bytes have a transfer encoding.
@@ -64,6 +67,10 @@ func (w *walker) run() *Part {
 	w.endHeader(size)
 	w.close(0, size)
 	w.openEncoded()
+	for _, p := range w.containers {
+		w.m.openTNEF(p)
+	}
+	w.openSigned()
 	return root
 }
 
@@ -247,6 +254,10 @@ func (w *walker) startBody(at int64) {
 		w.begin(inner, true)
 	case isMessage(p.Type):
 		w.encoded = append(w.encoded, encodedMail{p, level})
+	case isTNEF(p):
+		w.containers = append(w.containers, p)
+	case isPKCS7(p):
+		w.sealed = append(w.sealed, encodedMail{p, level})
 	default:
 		w.uu.watch(p)
 	}
@@ -314,29 +325,69 @@ func hasFoldPrefix(b []byte, low string) bool {
 func (w *walker) openEncoded() {
 	for _, e := range w.encoded {
 		p := e.part
-		if w.m.parts >= w.lim.Parts || e.depth >= w.lim.Depth {
-			w.m.problem("mails are nested deeper than %d, or there are more than %d parts", w.lim.Depth, w.lim.Parts)
+		if !w.room(e.depth) {
 			return
 		}
-		raw := w.m.bytesOf(p)
-		inner := &walker{m: w.m, lim: w.lim, depth: e.depth}
-		if beginsLikeMail(raw) {
+		if beginsLikeMail(w.m.bytesOf(p)) {
 			w.m.problem("a nested mail claims to be %s and is not", p.Encoding)
 			p.Encoding = "8bit"
-			inner.src, inner.s = w.src, newScanner(w.m.source(p), p.Start, p.End)
-		} else {
-			left := w.m.decodeBudget()
-			b, err := io.ReadAll(io.LimitReader(w.m.Open(p), left+1))
-			if err != nil || int64(len(b)) > left {
-				w.m.problem("an encoded nested mail is too large to be read")
-				continue
-			}
-			w.m.decoded += int64(len(b))
-			src := bytes.NewReader(b)
-			inner.src, inner.s = src, newScanner(src, 0, int64(len(b)))
+			inner := &walker{m: w.m, lim: w.lim, depth: e.depth, src: w.src, s: newScanner(w.m.source(p), p.Start, p.End)}
+			p.Parts = []*Part{inner.run()}
+			w.m.failed(inner.s.err)
+		} else if b, ok := w.decode(p); ok {
+			p.Parts = []*Part{w.inner(b, e.depth)}
 		}
-		p.Parts = []*Part{inner.run()}
 	}
+}
+
+// openSigned reads the mails inside opaque S/MIME signatures. Such a part stays
+// a file too, so that its signature can be checked elsewhere.
+func (w *walker) openSigned() {
+	for _, e := range w.sealed {
+		p := e.part
+		p.keepWhole = true
+		if !w.room(e.depth) {
+			return
+		}
+		b, ok := w.decode(p)
+		if !ok {
+			continue
+		}
+		kind, content := cmsContent(b)
+		p.sealed = kind
+		if len(content) > 0 {
+			p.Parts = []*Part{w.inner(content, e.depth)}
+		}
+	}
+}
+
+// room reports whether one more part may be opened at this depth.
+func (w *walker) room(depth int) bool {
+	if w.m.parts < w.lim.Parts && depth < w.lim.Depth {
+		return true
+	}
+	w.m.problem("mails are nested deeper than %d, or there are more than %d parts", w.lim.Depth, w.lim.Parts)
+	return false
+}
+
+// decode reads a part's content into memory, as far as the mail may use it.
+func (w *walker) decode(p *Part) ([]byte, bool) {
+	left := w.m.decodeBudget()
+	b, err := io.ReadAll(io.LimitReader(w.m.Open(p), left+1))
+	w.m.failed(err)
+	if err != nil || int64(len(b)) > left {
+		w.m.problem("an encoded nested mail is too large to be read")
+		return nil, false
+	}
+	w.m.decoded += int64(len(b))
+	return b, true
+}
+
+// inner reads a mail that is held in memory.
+func (w *walker) inner(b []byte, depth int) *Part {
+	src := bytes.NewReader(b)
+	i := &walker{m: w.m, lim: w.lim, depth: depth, src: src, s: newScanner(src, 0, int64(len(b)))}
+	return i.run()
 }
 
 // beginsLikeMail reports whether the first line that is not blank is a header.
