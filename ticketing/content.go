@@ -48,6 +48,13 @@ func (d *Desk) Content(ctx context.Context, m *Message) (*Content, error) {
 	}
 	c.Text, c.VisibleText, c.HTML = message.HideCommands(c.Text, c.VisibleText, c.HTML, m.CommandLines)
 	c.Labels = mail.Labels()
+	if m.ForwardedBy != nil {
+		if f := message.Forward(mail); f != nil {
+			visible, quoted := message.VisibleText(f.Text)
+			remark := message.SkipCommands(f.Remark, m.CommandLines)
+			c.VisibleText, c.QuotedText = visible, strings.TrimSpace(remark+"\n\n"+quoted)
+		}
+	}
 	for _, p := range mail.Attachments() {
 		a, err := attachment(mail, m, p)
 		if err != nil {

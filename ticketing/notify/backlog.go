@@ -99,6 +99,9 @@ func intro(q *quotation) string {
 func backlogFiles(a *affair) (out []message.Attachment, left int) {
 	room := int64(maxBacklogFiles)
 	for _, e := range a.backlog {
+		if e.msg.ForwardedBy != nil {
+			continue // an agent chose them for us
+		}
 		files, over := filesOf(e.mail, &room)
 		out, left = append(out, files...), left+over
 	}

@@ -165,8 +165,9 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 		a.text = noText
 	}
 	a.shown = a.text
+	a.text = a.forStaff()
 	if public(a.msg) && byUs(a.msg) {
-		a.shown = a.withoutStaff(a.msg, a.text)
+		a.shown = a.withoutStaff(a.msg, a.shown)
 		a.answer, err = n.lastPublic(ctx, a)
 	}
 	return a, err

@@ -277,6 +277,9 @@ func continues(rest string) bool {
 // apart. Markers of our mails are taken out even of that: each reader's mail has
 // its own.
 func (n *Notifier) newlyWritten(ctx context.Context, m *ticketing.Message, mail *message.Mail) (string, error) {
+	if text, _, ok := passedOn(m, mail); ok {
+		return strings.TrimSpace(message.WithoutMarkers(text)), nil
+	}
 	r, err := n.o.Desk.Reply(ctx, m, mail)
 	text := r.Visible
 	if m.Direction == "in" {
