@@ -34,13 +34,25 @@ type Trace struct {
 	Receipt  nullable[Receipt] `json:"receipt" doc:"null if it would be refused"`
 	Decision string            `json:"decision" enum:"accept,refuse"`
 	Reason   *string           `json:"reason" doc:"why it would be refused"`
-	Findings []intake.Finding  `json:"findings" nullable:"false"`
+	Findings []TraceFinding    `json:"findings" nullable:"false"`
 	Header   string            `json:"header" doc:"trace fields on top of delivered copies"`
 	Evidence json.RawMessage   `json:"evidence" doc:"what was found about the sender, in full; null if nothing was checked"`
 }
 
+// TraceFinding is one thing that was looked at. The name differs from that of
+// the house's findings because both stand in one document.
+type TraceFinding intake.Finding
+
+func findingsShape(in []intake.Finding) []TraceFinding {
+	out := make([]TraceFinding, len(in))
+	for i, f := range in {
+		out[i] = TraceFinding(f)
+	}
+	return out
+}
+
 func traceShape(t *ticketing.Trace, findings []intake.Finding) *Trace {
-	out := &Trace{Receipt: some(*receiptShape(t.Receipt)), Decision: "accept", Findings: findings, Header: t.Header, Evidence: t.Evidence}
+	out := &Trace{Receipt: some(*receiptShape(t.Receipt)), Decision: "accept", Findings: findingsShape(findings), Header: t.Header, Evidence: t.Evidence}
 	if out.Evidence == nil {
 		out.Evidence = json.RawMessage("null")
 	}
@@ -75,7 +87,7 @@ func (a *API) explain(ctx context.Context, in *explainInput) (*traceOutput, erro
 	}
 	if x.Trace == nil {
 		reason := x.Err.Error()
-		return &traceOutput{&Trace{Decision: "refuse", Reason: &reason, Findings: x.Findings, Evidence: json.RawMessage("null")}}, nil
+		return &traceOutput{&Trace{Decision: "refuse", Reason: &reason, Findings: findingsShape(x.Findings), Evidence: json.RawMessage("null")}}, nil
 	}
 	return &traceOutput{traceShape(x.Trace, x.Findings)}, nil
 }

@@ -260,7 +260,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 		From: addresses(m.From), To: addresses(m.To), CC: addresses(m.Cc), ReplyTo: addresses(m.ReplyTo),
 		Auth:      authShape(m.Auth),
 		Automatic: Automatic{Class: or(m.Automatic.Class, "none"), Reasons: list(m.Automatic.Reasons)},
-		MatchedBy: or(m.MatchedBy, "none"), Flags: slices.Concat([]string{}, m.Flags, c.Labels),
+		MatchedBy: or(m.MatchedBy, "none"), Flags: list(slices.Concat(m.Flags, c.Labels)),
 		Text: c.Text, VisibleText: c.VisibleText, QuotedText: c.QuotedText, HTML: orNull(c.HTML),
 		Commands: []Command{}, SplitFrom: orNull(m.SplitFrom), SplitInto: orNull(m.SplitInto),
 		Attachments: []Attachment{}, RawSHA256: orNull(m.Raw.SHA256), RawSize: m.Raw.Size,
