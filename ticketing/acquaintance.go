@@ -29,6 +29,11 @@ func (in *incoming) acquaintance(u *unit) acquaintance {
 // contact remembers a person; known tells whether he had been met before.
 func (w *work) contact(a message.Address, how acquaintance) (known bool, err error) {
 	folded := message.Fold(a.Addr)
+	if how >= wrote && w.d.heard != nil {
+		if err := w.d.heard(w.tx, folded); err != nil {
+			return false, err
+		}
+	}
 	key := store.Key{}.Str(folded)
 	if err := w.d.contacts.Lock(w.tx, key); err != nil {
 		return false, err

@@ -38,6 +38,11 @@ type Options struct {
 	// not empty, is news for the administrator. nil leaves it to notify.
 	Acked       func(tx store.Tx, address string) (had bool, alarm string, err error)
 	SenderFlood FloodLimit // what one author may write to one queue; the zero value is no limit
+	// Heard and Bounced are told what mail says about addresses: one that
+	// writes is good, one whose mail is reported as failed may not be. They run
+	// in the transaction that stores the mail. nil tells nobody.
+	Heard   func(tx store.Tx, address string) error
+	Bounced func(tx store.Tx, address, status string, code int, text string) error
 }
 
 // Desk is the domain: every change of a ticket goes through it. It fits
@@ -55,6 +60,8 @@ type Desk struct {
 	metrics *metrics
 	flood   FloodLimit
 	admin   string
+	heard   func(tx store.Tx, address string) error
+	bounced func(tx store.Tx, address, status string, code int, text string) error
 	acked   func(store.Tx, string) (bool, string, error)
 	texts   texts
 	tables
@@ -79,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	}
 	d := &Desk{
 		db: o.DB, blobs: o.Blobs, journal: o.Journal, agenda: o.Agenda,
-		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked,
+		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked, heard: o.Heard, bounced: o.Bounced,
 		tables: newTables(), staff: *s,
 	}
 	keyring, err := loadKeyring(ctx, d.db, &d.tables, d.random)

@@ -22,6 +22,7 @@ type metrics struct {
 
 	bounces    *prometheus.CounterVec
 	complaints prometheus.Counter
+	optOuts    *prometheus.CounterVec
 }
 
 func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
@@ -42,6 +43,7 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ticketgate_reply_conflicts_total", Help: "Replies refused because their author had not seen the newest message.",
 		}),
+		optOuts: vec("unsubscribes_total", "Addresses opted out of mail that nobody writes, by how it came about.", "method"),
 		bounces: vec("bounces_received_total", "Reports about mails of ours, proven by their return path, one per recipient.", "class"),
 		complaints: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ticketgate_complaints_received_total", Help: "Proven complaints about mails of ours.",
@@ -53,13 +55,16 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 	for _, reason := range loopReasons {
 		m.loops.WithLabelValues(reason)
 	}
+	for _, method := range []string{OptOutLink, OptOutComplaint, OptOutAsked} {
+		m.optOuts.WithLabelValues(method)
+	}
 	for _, class := range []string{"hard", "soft", "delayed", "delivered"} {
 		m.bounces.WithLabelValues(class)
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, m.bounces, m.complaints, newStock(d)} {
+	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, m.bounces, m.complaints, m.optOuts, newStock(d)} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -27,6 +27,7 @@ type OptOut struct {
 const (
 	OptOutComplaint = "complaint" // a feedback report about a mail of ours
 	OptOutAsked     = "asked"     // somebody of ours entered it
+	OptOutLink      = "link"      // he followed the link in a mail (RFC 8058)
 )
 
 func optOutTable() *store.Table[OptOut] {
@@ -47,8 +48,12 @@ func (w *work) optOut(t *ticketRow, by Actor, o OptOut) error {
 		return err
 	}
 	o.Since, o.By = w.now, clip(by.label(), maxAddress)
-	if err := w.d.optOuts.Put(w.tx, &o); err != nil || t == nil {
+	if err := w.d.optOuts.Put(w.tx, &o); err != nil {
 		return err
+	}
+	w.tx.OnCommit(w.d.metrics.optOuts.WithLabelValues(o.Reason).Inc)
+	if t == nil {
+		return nil
 	}
 	return w.record(t, "optout.created", by, o)
 }
@@ -156,4 +161,41 @@ func (d *Desk) mayOptOut(by Actor, address string) (folded string, err error) {
 		return "", &Error{Kind: Invalid, Text: "that is no mail address"}
 	}
 	return message.Fold(a.Addr), nil
+}
+
+// Unsubscribe opts the address out that an unsubscribe token stands for, and
+// returns it. Doing so again changes nothing. Unknown if the token is not one
+// of ours. Whoever has the link has the mail; he needs no other right.
+func (d *Desk) Unsubscribe(ctx context.Context, token string) (address string, err error) {
+	address, number, err := d.Keyring().ParseUnsubscribeToken(token)
+	if err != nil {
+		return "", &Error{Kind: Unknown, Text: "this link is not valid, or no longer", Err: err}
+	}
+	err = d.update(ctx, func(w *work) error {
+		if old, err := w.d.optOuts.Find(w.tx, optOutKey(address)); err != nil || old != nil {
+			return err
+		}
+		o := OptOut{Address: address, Reason: OptOutLink}
+		var t *ticketRow
+		if number != 0 {
+			var err error
+			if t, err = w.follow(number); err != nil {
+				return err
+			}
+		}
+		if t != nil {
+			o.Ticket = t.Number
+		}
+		return w.optOut(t, Actor{Kind: "contact", Address: address}, o)
+	})
+	return address, err
+}
+
+// Unsubscribing returns the address of an unsubscribe token, and changes
+// nothing.
+func (d *Desk) Unsubscribing(token string) (address string, err error) {
+	if address, _, err = d.Keyring().ParseUnsubscribeToken(token); err != nil {
+		return "", &Error{Kind: Unknown, Text: "this link is not valid, or no longer", Err: err}
+	}
+	return address, nil
 }

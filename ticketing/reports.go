@@ -101,6 +101,11 @@ func (w *work) bounced(t *ticketRow, in *incoming, token *message.Token, _ *Mess
 	if err != nil || !worse {
 		return err
 	}
+	if w.d.bounced != nil && next.State == "bounced" {
+		if err := w.d.bounced(w.tx, next.Recipient, next.Enhanced, next.Code, next.Text); err != nil {
+			return err
+		}
+	}
 	return w.deliveryFailed(t, &next)
 }
 

@@ -186,6 +186,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		Control:      controlPort{p.outbound, p.unwanted},
 		Suppressions: controlPort{p.outbound, p.unwanted},
 		Keys:         keysPort{p.dkim, p.outbound},
+		OptOuts:      p.desk,
 		Records:      p.dnsRecords,
 		Hostname:     string(p.cfg.Hostname),
 		PublicURL:    p.publicURL(),

@@ -107,6 +107,7 @@ func rootCommand() *cobra.Command {
 		outboundCommand(o, "outbound"),
 		outboundList(o, "mailq"),
 		suppressionCommand(o),
+		optoutCommand(o),
 		dkimCommand(o),
 		tokenCommand(o),
 		agentCommand(o),

@@ -225,6 +225,8 @@ func (p *program) openDesk(ctx context.Context) (err error) {
 		Log:        p.world.log,
 		Registerer: p.world.metrics,
 		Limits:     message.DefaultLimits(),
+		Heard:      p.unwanted.Works,
+		Bounced:    p.unwanted.Failed,
 		SenderFlood: ticketing.FloodLimit{
 			Count: p.cfg.Limits.SenderFlood.N, Per: p.cfg.Limits.SenderFlood.Per.Std(),
 		},
@@ -305,15 +307,17 @@ func (p *program) openOutbound(ctx context.Context) error {
 	p.background("held outbound mail", p.outbound.Tend)
 	p.background("outbound queue", p.outbound.Run)
 	notifier := notify.New(notify.Options{
-		DB:         p.db,
-		Blobs:      p.blobs,
-		Agenda:     p.agenda(),
-		Desk:       p.desk,
-		Outbox:     p.outbound,
-		Random:     p.world.random,
-		Log:        p.world.log,
-		Registerer: p.world.metrics,
-		Limits:     message.DefaultLimits(),
+		DB:     p.db,
+		Blobs:  p.blobs,
+		Agenda: p.agenda(),
+		Desk:   p.desk,
+		Outbox: p.outbound,
+
+		UnsubscribeURL: p.publicURL() + api.UnsubscribePath,
+		Random:         p.world.random,
+		Log:            p.world.log,
+		Registerer:     p.world.metrics,
+		Limits:         message.DefaultLimits(),
 	})
 	p.background("notifications", notifier.Run)
 	return nil

@@ -47,6 +47,7 @@ type Options struct {
 	Suppressions Suppressions
 	Keys         SigningKeys
 	House        House
+	OptOuts      OptOuts
 	// Records lists the DNS records our domains need; nil serves none.
 	Records func(context.Context) ([]Record, error)
 	// Hostname names this server in trace fields.
@@ -105,7 +106,7 @@ func New(o Options) (*API, error) {
 	for _, part := range []struct {
 		served   bool
 		register func()
-	}{{o.Control != nil, a.registerControl}, {o.Suppressions != nil, a.registerSuppressions}, {o.Keys != nil, a.registerKeys}, {o.House != nil, a.registerHouse}} {
+	}{{o.Control != nil, a.registerControl}, {o.Suppressions != nil, a.registerSuppressions}, {o.Keys != nil, a.registerKeys}, {o.House != nil, a.registerHouse}, {o.OptOuts != nil, a.registerOptOuts}} {
 		if part.served {
 			part.register()
 		}

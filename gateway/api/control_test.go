@@ -97,14 +97,14 @@ func (c *fakeControl) Retire(ctx context.Context, domain string, now bool) ([]Si
 	return c.Keys(ctx, domain)
 }
 
-func (c *fakeControl) CheckDNS(_ context.Context, domain string) ([]Finding, error) {
+func (c *fakeControl) CheckDNS(_ context.Context, domain string) ([]Diagnosis, error) {
 	if domain == "other.example" {
 		return nil, unknown
 	}
 	fix := "publish it"
-	return []Finding{{Subject: "help.example", Check: "mx", Status: "fail", Detail: "there is none", Fix: &fix}}, c.err
+	return []Diagnosis{{Subject: "help.example", Check: "mx", Status: "fail", Detail: "there is none", Fix: &fix}}, c.err
 }
-func (c *fakeControl) Examine(context.Context) ([]Finding, error) { return nil, c.err }
+func (c *fakeControl) Examine(context.Context) ([]Diagnosis, error) { return nil, c.err }
 func (c *fakeControl) SendTest(_ context.Context, to, from, by string) (string, error) {
 	c.ended = append(c.ended, to+" "+from+" "+by)
 	return "out_9", c.err

@@ -315,7 +315,7 @@ func newStage(t *testing.T) *stage {
 	var err error
 	s.api, err = New(Options{
 		Desk: s.desk, Outbound: s.outbound, Intake: s.intake, Tokens: s.tokens,
-		Control: s.control, Suppressions: s.control, Keys: s.control, House: s.control,
+		Control: s.control, Suppressions: s.control, Keys: s.control, House: s.control, OptOuts: s.desk,
 		AppPasswords: login.NewAppPasswords(login.Options{DB: db, Random: rand.Reader}),
 		Hostname:     "mail.help.example",
 		PublicURL:    "https://desk.help.example", MaxMessage: 1 << 20, Version: "test",

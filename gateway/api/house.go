@@ -11,16 +11,16 @@ import (
 type House interface {
 	// CheckDNS compares DNS with what our domains need; "" is all of them.
 	// Unknown if a domain is not ours.
-	CheckDNS(ctx context.Context, domain string) ([]Finding, error)
+	CheckDNS(ctx context.Context, domain string) ([]Diagnosis, error)
 	// Examine looks at everything that can be looked at from inside.
-	Examine(ctx context.Context) ([]Finding, error)
+	Examine(ctx context.Context) ([]Diagnosis, error)
 	// SendTest queues a mail that says that it is a test, and returns the id of
 	// its parcel. from is a queue, "" for any.
 	SendTest(ctx context.Context, to, from, by string) (string, error)
 }
 
-// Finding is the result of looking at one thing.
-type Finding struct {
+// Diagnosis is the result of looking at one thing.
+type Diagnosis struct {
 	Subject  string  `json:"subject" doc:"what was looked at: a domain, a listener, the store"`
 	Check    string  `json:"check" doc:"such as mx, spf, dkim, space, clock"`
 	Status   string  `json:"status" enum:"ok,warn,fail,skip" doc:"skip: could not be looked at"`
@@ -39,7 +39,7 @@ func (a *API) registerHouse() {
 		Summary: "Send a test mail", DefaultStatus: http.StatusAccepted}, nil}, a.sendTest)
 }
 
-type findingsOutput struct{ Body page[Finding] }
+type findingsOutput struct{ Body page[Diagnosis] }
 
 func (a *API) checkDNS(ctx context.Context, in *struct {
 	Domain string `query:"domain" maxLength:"254"`
@@ -48,7 +48,7 @@ func (a *API) checkDNS(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &findingsOutput{page[Finding]{Items: list(found)}}, nil
+	return &findingsOutput{page[Diagnosis]{Items: list(found)}}, nil
 }
 
 func (a *API) examine(ctx context.Context, _ *struct{}) (*findingsOutput, error) {
@@ -56,7 +56,7 @@ func (a *API) examine(ctx context.Context, _ *struct{}) (*findingsOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	return &findingsOutput{page[Finding]{Items: list(found)}}, nil
+	return &findingsOutput{page[Diagnosis]{Items: list(found)}}, nil
 }
 
 func (a *API) sendTest(ctx context.Context, in *struct {

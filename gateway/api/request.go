@@ -98,8 +98,10 @@ func (a *API) requestID() string {
 // withToken lets requests with a valid token pass.
 func (a *API) withToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == Base+"/openapi.json" {
-			next.ServeHTTP(w, r) // the specification tells nothing about anybody
+		// The specification tells nothing about anybody, and an unsubscribe
+		// link is its own key.
+		if r.URL.Path == Base+"/openapi.json" || strings.HasPrefix(r.URL.Path, UnsubscribePath) {
+			next.ServeHTTP(w, r)
 			return
 		}
 		if r.Header.Get(AgentHeader) != "" {

@@ -25,6 +25,20 @@ func extraFields(a *affair, l letter, loopMark string) []message.Field {
 	return append(fields, threadFields(a, l)...)
 }
 
+// unsubscribe offers to end the mails that an opt-out ends: those to customers
+// that nobody wrote to them. One click is only for https (RFC 8058 §3.1).
+func (n *Notifier) unsubscribe(a *affair, l letter) []message.Field {
+	if n.o.UnsubscribeURL == "" || l.staff() || a.isBacklog() || a.msg != nil && byUs(a.msg) {
+		return nil
+	}
+	link := n.o.UnsubscribeURL + n.o.Desk.Keyring().UnsubscribeToken(l.to.Addr, a.ticket.Number)
+	fields := []message.Field{{Name: "List-Unsubscribe", Value: "<" + link + ">"}}
+	if strings.HasPrefix(link, "https://") {
+		fields = append(fields, message.Field{Name: "List-Unsubscribe-Post", Value: "List-Unsubscribe=One-Click"})
+	}
+	return fields
+}
+
 // autoSubmitted marks what no person typed (RFC 3834 §5): all mail to staff,
 // and to customers what a machine wrote.
 func autoSubmitted(a *affair, l letter) string {

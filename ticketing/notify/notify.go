@@ -62,6 +62,9 @@ type Options struct {
 	Registerer prometheus.Registerer // nil keeps the metrics private
 	Limits     message.Limits
 	Acks       AckLimits // zero fields take their defaults
+	// UnsubscribeURL is the start of the links in List-Unsubscribe, to which a
+	// token is added; "" writes none.
+	UnsubscribeURL string
 }
 
 const (

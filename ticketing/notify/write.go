@@ -143,7 +143,7 @@ func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (d message.Dr
 		MessageID:  id,
 		InReplyTo:  inReplyTo,
 		References: references,
-		Extra:      extraFields(a, l, keys.LoopMark(id)),
+		Extra:      append(extraFields(a, l, keys.LoopMark(id)), n.unsubscribe(a, l)...),
 	}
 	d.To, d.Cc = n.visible(a, l)
 	var left int
