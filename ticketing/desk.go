@@ -37,6 +37,7 @@ type Options struct {
 	// is not noticed then: a flood from one address costs no notices. alarm, if
 	// not empty, is news for the administrator. nil leaves it to notify.
 	Acked       func(tx store.Tx, address string) (had bool, alarm string, err error)
+	Outbox      Outbox     // takes the mails of queues with DeliverTo; nil if there are none
 	SenderFlood FloodLimit // what one author may write to one queue; the zero value is no limit
 	// Heard and Bounced are told what mail says about addresses: one that
 	// writes is good, one whose mail is reported as failed may not be. They run
@@ -64,6 +65,7 @@ type Desk struct {
 	bounced func(tx store.Tx, address, status string, code int, text string) error
 	acked   func(store.Tx, string) (bool, string, error)
 	texts   texts
+	outbox  Outbox
 	tables
 	staff
 }
@@ -86,8 +88,13 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	}
 	d := &Desk{
 		db: o.DB, blobs: o.Blobs, journal: o.Journal, agenda: o.Agenda,
-		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked, heard: o.Heard, bounced: o.Bounced,
+		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked, heard: o.Heard, bounced: o.Bounced, outbox: o.Outbox,
 		tables: newTables(), staff: *s,
+	}
+	for _, q := range o.Queues {
+		if q.DeliverTo.Route != "" && o.Outbox == nil {
+			return nil, fmt.Errorf("ticketing: queue %s hands mail on and there is no outbox", q.Name)
+		}
 	}
 	keyring, err := loadKeyring(ctx, d.db, &d.tables, d.random)
 	if err != nil {

@@ -2,8 +2,16 @@ package ticketing
 
 import "slices"
 
-// file puts a mail on the ticket it belongs to, or on a new one.
+// file puts a mail on the ticket it belongs to, or on a new one, and hands it on
+// if the queue does that.
 func (w *work) file(in *incoming, u *unit, receipt string, past []*arrivalRow, a *arrivalRow) error {
+	if err := w.place(in, u, receipt, past, a); err != nil {
+		return err
+	}
+	return w.handOn(in, u, a)
+}
+
+func (w *work) place(in *incoming, u *unit, receipt string, past []*arrivalRow, a *arrivalRow) error {
 	p, err := w.thread(in, u)
 	if err != nil {
 		return err

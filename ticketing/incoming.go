@@ -58,6 +58,7 @@ type incoming struct {
 	units    []*unit
 	entropy  [10]byte
 	raw      rawMail
+	bit8     bool // has octets over 127; known only if a queue hands the mail on
 
 	receivedAt time.Time // when it came, if that was not now
 }
@@ -128,6 +129,9 @@ func (d *Desk) readMail(a Arrival, raw rawMail) (*incoming, error) {
 	d.readThanks(in)
 	for _, u := range in.units {
 		d.judge(in, u)
+	}
+	if err := in.readWidth(); err != nil {
+		return nil, fmt.Errorf("read: %w", err)
 	}
 	d.readCommands(in)
 	in.template = in.message()
@@ -389,7 +393,7 @@ func (in *incoming) message() Message {
 		Envelope: Envelope{
 			From: clip(in.arrival.EnvelopeFrom, maxAddress), HELO: clip(in.arrival.HELO, maxHELO),
 			To:  clipAll(in.arrival.Recipients, maxEnvelopeTo, maxAddress, maxEnvelopeToBytes),
-			TLS: in.arrival.TLS, Source: clip(in.arrival.Source, 20),
+			TLS: in.arrival.TLS, UTF8: in.arrival.UTF8, Source: clip(in.arrival.Source, 20),
 		},
 		Auth:      clipVerdict(in.arrival.Verdict),
 		Automatic: clipAutomatic(in.auto),

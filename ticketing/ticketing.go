@@ -30,6 +30,7 @@ type Queue struct {
 	Rewriters         []string      // addresses of groups that pass mail on in their own name
 	ReplyAll          string        // whose Reply-all to a public mail is public: assignee, queue (the default: and agents of the queue), followers (and every full agent who follows)
 	ReopenWindow      time.Duration // replies to a closed ticket within it reopen; later ones open a follow-up
+	DeliverTo         DeliverTo     // where the mails go besides; needs Options.Outbox
 }
 
 // CCPolicy says who may become a CC by mail.
@@ -119,6 +120,7 @@ type Envelope struct {
 	RemoteIP string   `json:"remote_ip,omitempty"`
 	HELO     string   `json:"helo,omitempty"`
 	TLS      bool     `json:"tls,omitempty"`
+	UTF8     bool     `json:"utf8,omitempty"`   // it came with SMTPUTF8
 	Source   string   `json:"source,omitempty"` // smtp submission lmtp api pipe imap
 }
 
@@ -229,6 +231,7 @@ type Arrival struct {
 	RemoteIP     netip.Addr
 	HELO         string
 	TLS          bool
+	UTF8         bool   // the client said SMTPUTF8
 	User         string // authenticated agent, from submission
 	Certificate  string // of the peer's TLS client certificate, as in Forwarder; "" if it showed none
 	Verdict      Verdict

@@ -220,6 +220,7 @@ func (p *program) openDesk(ctx context.Context) (err error) {
 		Queues:     queuesOf(p.cfg),
 		Agents:     agentsOf(p.cfg),
 		Admin:      string(p.cfg.Admin),
+		Outbox:     lateOutbox{p},
 		Random:     p.world.random,
 		Acked:      notify.NewAcks().Had,
 		Log:        p.world.log,

@@ -33,6 +33,7 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 			TrustedForwarders: forwardersOf(q),
 			CopyAlways:        q.CopyAlways,
 			ReopenWindow:      q.ReopenWindow.Std(),
+			DeliverTo:         ticketing.DeliverTo{Route: q.DeliverTo.Route, Address: string(q.DeliverTo.Address)},
 		})
 	}
 	return out

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"ticketgate/delivery/mtasts"
 	"ticketgate/delivery/notes"
 	"ticketgate/delivery/oauth"
+	"ticketgate/ticketing/message"
+	"ticketgate/ticketing/store"
 )
 
 // policyLife is how long a kept MTA-STS policy can matter: longer than any
@@ -214,4 +217,15 @@ func securityOf(tls string) courier.Security {
 	return map[string]courier.Security{
 		"none": courier.Clear, "encrypted": courier.Encrypted, "verified": courier.Verified,
 	}[tls]
+}
+
+// lateOutbox is the outbound queue for the desk, which is built before it: the
+// queue reports to the desk. No mail is taken in before both are there.
+type lateOutbox struct{ p *program }
+
+func (l lateOutbox) Submit(tx store.Tx, o message.Outbound) error {
+	if l.p.outbound == nil {
+		return errors.New("the outbound queue is not open yet")
+	}
+	return l.p.outbound.Submit(tx, o)
 }

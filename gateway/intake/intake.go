@@ -145,6 +145,7 @@ type Envelope struct {
 	HELO       string // as the client said it
 	ESMTP      bool   // it said EHLO
 	TLS        *TLS   // nil = plaintext
+	UTF8       bool   // it said SMTPUTF8
 	User       string // authenticated agent
 
 	Certificate string   // of the TLS client: hex SHA-256 of its public key; "" = none shown
@@ -226,6 +227,7 @@ func (in *Intake) arrive(ctx context.Context, env Envelope, sealed *blob.Sealed,
 		RemoteIP:     env.RemoteIP,
 		HELO:         env.HELO,
 		TLS:          env.TLS != nil,
+		UTF8:         env.UTF8,
 		User:         env.User,
 		Certificate:  env.Certificate,
 		Verdict:      ticketing.Verdict{Trust: "T0", User: env.User},

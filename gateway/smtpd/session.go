@@ -304,6 +304,7 @@ func (p *session) Data(r io.Reader) (err error) {
 		HELO:       p.helo,
 		ESMTP:      true,
 		TLS:        p.tls,
+		UTF8:       tx.utf8,
 
 		Certificate: p.certificate,
 		Trace:       trace,
