@@ -121,6 +121,12 @@ func (d *Desk) Queue(name string) (*Queue, bool) {
 	return &q.Queue, true
 }
 
+// Writer returns the agent who writes from an address.
+func (d *Desk) Writer(address string) (*Agent, bool) {
+	a := d.writer(message.Fold(address))
+	return a, a != nil
+}
+
 // Agent: see Queue.
 func (d *Desk) Agent(name string) (*Agent, bool) {
 	a, ok := d.agents[name]

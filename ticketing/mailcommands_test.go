@@ -110,7 +110,7 @@ func TestCommandsOfOthers(t *testing.T) {
 	}{
 		"requester":            {trusted, rAddr, "#priority high\n#T=0.25\nHello", "normal", "", 0},
 		"forged agent":         {mx, otto, "#priority high\nHello", "normal", "", 0},
-		"agent of elsewhere":   {trusted, sara, "#priority high\nHello", "normal", "", 0},
+		"agent of elsewhere":   {trusted, sara, "#priority high\nHello", "normal", "#priority", 1},
 		"proven agent":         {trusted, otto, "#priority high\nHello", "high", "", 1},
 		"not on top":           {trusted, otto, "Hello\n#priority high", "normal", "", 0},
 		"light agent":          {trusted, luis, "#priority high\n#time 5m\nHello", "normal", "#priority", 2},

@@ -46,6 +46,8 @@ func (w *work) see(t *ticketRow, role string, in *incoming, u *unit, p *place) (
 		return internal("note", w.wantedPublic(t, in)...)
 	case staffRole(role) && p.wish == "internal":
 		return internal("note")
+	case p.wish == "internal": // an agent's who is a customer here
+		return internal("customer")
 	case staffRole(role) && (p.wish == "public" || w.addressesRequester(t, in)):
 		return public("reply")
 	case staffRole(role):

@@ -52,9 +52,7 @@ func (n *Notifier) loadBacklog(ctx context.Context, a *affair) error {
 			if err != nil {
 				return err
 			}
-			if byUs(m) {
-				text = a.withoutStaff(m, text)
-			}
+			text = a.forCustomers(m, text)
 			if text == "" {
 				text = noText
 			}

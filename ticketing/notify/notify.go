@@ -34,6 +34,7 @@ import (
 type Desk interface {
 	Queue(name string) (*ticketing.Queue, bool)
 	Agent(name string) (*ticketing.Agent, bool)
+	Writer(address string) (*ticketing.Agent, bool)
 	Keyring() *message.Keyring
 	Ticket(ctx context.Context, number uint64) (*ticketing.Ticket, error)
 	Message(ctx context.Context, id string) (*ticketing.Message, error)

@@ -19,6 +19,7 @@ type affair struct {
 	ticket *ticketing.Ticket
 	queue  *ticketing.Queue
 	agents func(name string) (*ticketing.Agent, bool)
+	writer func(address string) (*ticketing.Agent, bool) // whose address it is
 
 	optedOut map[string]bool    // customers of the audience, folded
 	msg      *ticketing.Message // nil if the notice is about no message
@@ -131,7 +132,7 @@ func (n *Notifier) account(notice ticketing.Notice, queued, failed int, skipped 
 }
 
 func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, error) {
-	a := &affair{notice: notice, agents: n.o.Desk.Agent}
+	a := &affair{notice: notice, agents: n.o.Desk.Agent, writer: n.o.Desk.Writer}
 	var err error
 	if a.ticket, err = n.o.Desk.Ticket(ctx, notice.Ticket); err != nil {
 		return nil, err
@@ -164,10 +165,9 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	if a.text == "" {
 		a.text = noText
 	}
-	a.shown = a.text
+	a.shown = a.forCustomers(a.msg, a.text)
 	a.text = a.forStaff()
 	if public(a.msg) && byUs(a.msg) {
-		a.shown = a.withoutStaff(a.msg, a.shown)
 		a.answer, err = n.lastPublic(ctx, a)
 	}
 	return a, err
@@ -226,9 +226,7 @@ func (n *Notifier) lastPublic(ctx context.Context, a *affair) (*quotation, error
 		if err != nil {
 			return nil, err
 		}
-		if byUs(prev) {
-			text = a.withoutStaff(prev, text)
-		}
+		text = a.forCustomers(prev, text)
 		return &quotation{author: a.authorName(prev), at: prev.ReceivedAt, text: text}, nil
 	}
 	return nil, nil

@@ -183,6 +183,9 @@ func (a *affair) authorName(m *ticketing.Message) string {
 		}
 		return m.Author.Agent
 	}
+	if agent, ok := a.staffAt(m.Author.Address); ok {
+		return staffName(agent)
+	}
 	if name := strings.TrimSpace(m.Author.Name); name != "" && !strings.Contains(name, "@") {
 		return name
 	}
@@ -214,6 +217,15 @@ func (a *affair) authorLine() string {
 	return a.msg.Author.Name + " <" + a.msg.Author.Address + ">"
 }
 
+// forCustomers is a message's text as customers read it. Where staff wrote it,
+// under whatever name, no address of staff is left; a customer's words are his.
+func (a *affair) forCustomers(m *ticketing.Message, text string) string {
+	if _, staff := a.staffAt(m.Author.Address); byUs(m) || staff {
+		return a.withoutStaff(m, text)
+	}
+	return text
+}
+
 // withoutStaff replaces the addresses of staff in what an agent's mail program
 // left of them, in the header of a quoted mail for instance. Customers know our
 // people by name, and write to the queue.
@@ -227,7 +239,25 @@ func (a *affair) withoutStaff(m *ticketing.Message, text string) string {
 			text = replaceAddress(text, address, staffName(agent))
 		}
 	}
-	return text
+	// Colleagues whom the ticket is nothing to may stand in it too.
+	return addressForm.ReplaceAllStringFunc(text, func(found string) string {
+		address := strings.Trim(found, "._-+")
+		if agent, ok := a.staffAt(address); ok {
+			return strings.Replace(found, address, staffName(agent), 1)
+		}
+		return found
+	})
+}
+
+// addressForm finds what may be an address in a text.
+var addressForm = regexp.MustCompile(`[\pL\pN._+-]+@[\pL\pN.-]+`)
+
+// staffAt returns the agent an address belongs to.
+func (a *affair) staffAt(address string) (*ticketing.Agent, bool) {
+	if a.writer == nil || a.queue != nil && a.queue.CC.StaffAsCC {
+		return nil, false
+	}
+	return a.writer(address)
 }
 
 // staffNames are the agents a ticket has to do with.

@@ -73,7 +73,15 @@ type fakeDesk struct {
 
 func (d *fakeDesk) Queue(name string) (*ticketing.Queue, bool) { q, ok := d.queues[name]; return q, ok }
 func (d *fakeDesk) Agent(name string) (*ticketing.Agent, bool) { a, ok := d.agents[name]; return a, ok }
-func (d *fakeDesk) Keyring() *message.Keyring                  { return d.keys }
+func (d *fakeDesk) Writer(address string) (*ticketing.Agent, bool) {
+	for _, a := range d.agents {
+		if slices.ContainsFunc(a.Addresses, func(x string) bool { return message.Fold(x) == message.Fold(address) }) {
+			return a, true
+		}
+	}
+	return nil, false
+}
+func (d *fakeDesk) Keyring() *message.Keyring { return d.keys }
 
 func (d *fakeDesk) Ticket(_ context.Context, number uint64) (*ticketing.Ticket, error) {
 	if t := d.tickets[number]; t != nil {

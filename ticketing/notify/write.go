@@ -217,9 +217,14 @@ func (n *Notifier) visible(a *affair, l letter) (to, cc []message.Address) {
 
 // shown is a customer as a letter's reader sees him. A customer whose address
 // only SMTPUTF8 can carry is an alias for customers too whose own address does
-// not say that their servers know it.
+// not say that their servers know it. Staff who take part like customers are
+// aliases for everybody else, and see others as staff do.
 func (n *Notifier) shown(a *affair, l letter, addr, name string, role message.Role) message.Address {
-	if !l.staff() && (asciiLocal(addr) || !asciiLocal(l.to.Addr)) {
+	agent, isStaff := a.staffAt(addr)
+	if isStaff {
+		name = staffName(agent)
+	}
+	if own := message.Fold(addr) == l.folded; own || !isStaff && !a.readByStaff(l) && (asciiLocal(addr) || !asciiLocal(l.to.Addr)) {
 		return message.Address{Name: name, Addr: addr}
 	}
 	if name == "" || message.Fold(name) == message.Fold(addr) {
@@ -233,6 +238,12 @@ func (n *Notifier) shown(a *affair, l letter, addr, name string, role message.Ro
 		Person: message.PersonHash(addr),
 		Role:   role,
 	})}
+}
+
+// readByStaff reports whether a letter goes to staff, in whatever role.
+func (a *affair) readByStaff(l letter) bool {
+	_, is := a.staffAt(l.to.Addr)
+	return l.staff() || is
 }
 
 func asciiLocal(addr string) bool {
