@@ -192,6 +192,11 @@ func (p *parser) checkQueue(name string, q *Queue, domains []string) {
 			p.errorf(at.with("cc", "never", strconv.Itoa(i)), "", "never: %q is neither an address nor @domain nor a pattern such as \"*@lists.example\"", pattern)
 		}
 	}
+	for i, pattern := range q.Hold.Blocked {
+		if !strings.Contains(pattern, "@") || strings.ContainsAny(pattern, " <>,;") {
+			p.errorf(at.with("hold", "blocked", strconv.Itoa(i)), "", "blocked: %q is neither an address nor @domain nor a pattern such as \"*@spam.example\"", pattern)
+		}
+	}
 	if q.ReopenWindow < 0 {
 		p.errorf(at.with("reopen_window"), "", "reopen_window cannot be negative")
 	}

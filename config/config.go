@@ -156,6 +156,7 @@ type Queue struct {
 	AutoAck           AutoAck     `toml:"auto_ack" doc:"The acknowledgement a requester gets for a new ticket."`
 	TrustedForwarders []Forwarder `toml:"trusted_forwarders" max:"1000" example:"192.0.2.25/32" doc:"Mail servers of our own that vouch for the senders of what they hand us; whoever stands here can write as any agent. A network (name single hosts); cert: and the SHA-256 of the public key of a TLS client certificate; login: and the agent's id that the server logs in as on a submission port, which then may name any sender; dkim: and a domain whose valid signature stands under the mail."`
 	CopyAlways        bool        `toml:"copy_always" doc:"Send people a copy of a mail even if they already stood in it."`
+	Hold              Hold        `toml:"hold" doc:"Mail that is held instead of becoming a ticket, beyond what is held anyway (loops, reports without proof, failed authentication, blank mail). Agents who are proven are not asked."`
 	ReopenWindow      Duration    `toml:"reopen_window" doc:"A reply to a closed ticket within this time of its solving reopens it; a later one opens a linked follow-up."`
 	Route             string      `toml:"route" example:"relay" doc:"The route that the queue's mail leaves by. Empty means outbound.route, or outbound.smarthost, or the recipients' mail exchangers."`
 	RequireTLS        bool        `toml:"require_tls" doc:"Send the queue's mail with REQUIRETLS (RFC 8689): over verified TLS to servers that promise the same, or not at all. Few servers do."`
@@ -166,8 +167,21 @@ type Queue struct {
 func (q *Queue) setDefaults() {
 	q.CC = CC{Allow: "participants", Max: 48}
 	q.AutoAck.Enabled = true
+	q.Hold = Hold{Spam: true, Recipients: 200}
 	q.ReopenWindow = 7 * day
 	q.Language = "en"
+}
+
+// Hold says which mail a queue holds.
+type Hold struct {
+	Blocked          []string `toml:"blocked" max:"10000" example:"*@spam.example" doc:"Authors and envelope senders whose mail is held (reason blocklisted): an address, @domain, or a pattern with *."`
+	Spam             bool     `toml:"spam" doc:"Hold what a trusted forwarder has marked as spam (X-Spam-Flag, X-Spam-Status, X-Spam, or X-MS-Exchange-Organization-SCL from 5). Such marks are believed from nobody else."`
+	Recipients       int      `toml:"recipients" min:"0" max:"1000" doc:"Hold mail with more people than this in To and Cc (reason too_many_recipients). 0 takes any number."`
+	PartSize         Size     `toml:"part_size" doc:"Hold mail with a file larger than this, as it travels (reason oversize_part). 0B takes any size that limits.message_size allows."`
+	Malformed        bool     `toml:"malformed" doc:"Hold mail without a From that names exactly one sender (reason malformed). Otherwise it opens a ticket and speaks for nobody."`
+	Unparsed         bool     `toml:"unparsed" doc:"Hold what could not be read as a mail at all (reason unparsed). Otherwise it opens a ticket with the flag unparsed."`
+	UnverifiedAgents bool     `toml:"unverified_agents" doc:"Hold mail that claims to be an agent's, would open a ticket, and that nothing vouches for (reason unverified_agent). Otherwise it opens a ticket with the flag unverified_agent."`
+	Strangers        bool     `toml:"strangers" doc:"Hold mail to a ticket by somebody who has no part in it (reason unknown_user_update). Otherwise it is on the ticket, internally and flagged."`
 }
 
 // CC says who may become a copy recipient by mail.

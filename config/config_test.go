@@ -93,7 +93,7 @@ func TestSample(t *testing.T) {
 		Address: "support@help.example", Name: "support", Agents: []string{"otto"},
 		CC: CC{Allow: "all", Max: 48}, AutoAck: AutoAck{Enabled: true},
 		TrustedForwarders: []Forwarder{{Network: Network{netip.MustParsePrefix("127.0.0.9/32")}}},
-		ReopenWindow:      7 * day, Language: "en",
+		Hold:              Hold{Spam: true, Recipients: 200}, ReopenWindow: 7 * day, Language: "en",
 	}}
 	if !reflect.DeepEqual(want, c) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -1,6 +1,10 @@
 package ticketing
 
-import "ticketgate/ticketing/store"
+import (
+	"strings"
+
+	"ticketgate/ticketing/store"
+)
 
 // Merge redirects a ticket to another one, as merging will.
 func Merge(d *Desk, tx store.Tx, from, into uint64) error {
@@ -73,7 +77,7 @@ func Spoil(d *Desk, tx store.Tx, ticket uint64, what Damage) error {
 		r.Outcomes = nil
 		return d.receipts.Put(tx, r)
 	case LoseBytes:
-		r.Raw.SHA256 = "00" + r.Raw.SHA256[2:]
+		r.Raw.SHA256 = strings.Repeat("0", len(r.Raw.SHA256))
 		return d.receipts.Put(tx, r)
 	default:
 		r.Outcomes[0].Ticket++

@@ -28,6 +28,9 @@ func (w *work) place(in *incoming, u *unit, receipt string, past []*arrivalRow, 
 	if err := w.followUp(in, u, p); err != nil {
 		return err
 	}
+	if reason, detail := w.doubted(in, u, p); reason != "" {
+		return w.hold(in, u, receipt, reason, detail, a)
+	}
 	id, err := u.messageID(w.now)
 	if err != nil {
 		return err

@@ -61,11 +61,11 @@ const (
 	heldFlood       = "flood"
 )
 
-// heldReasons are all reasons there are words for; this version finds the first
-// six.
+// heldReasons are all reasons there are words for. policy is for rules, which
+// this version has none of.
 var heldReasons = []string{
 	heldLoop, heldBackscatter, heldFailedAuth, heldFromUs, heldBlank, heldFlood,
-	"spam", "unverified_agent", "blocklisted", "too_many_recipients", "unknown_user_update", "malformed", "unparsed", "oversize_part", "policy",
+	heldSpam, heldAgent, heldBlocked, heldRecipients, heldStranger, heldMalformed, heldUnparsed, heldOversize, "policy",
 }
 
 // Ways in which our own mail comes back, and what else looks like a loop.
@@ -122,6 +122,7 @@ func heldCounter() store.Key { return store.Key{}.Str("ticketing.held") }
 //	a report names a mail of ours and lacks that proof
 //	the domain in From disowns it, and no trusted forwarder vouches for it
 //	its author is one of our own addresses, without proof
+//	the queue's screen holds it (Screen)
 //	it is empty: no subject, no text, no file
 //	its author has written too much to this queue just now
 func (w *work) suspect(in *incoming, u *unit) (reason, detail string, err error) {
@@ -137,7 +138,11 @@ func (w *work) suspect(in *incoming, u *unit) (reason, detail string, err error)
 		return heldFailedAuth, "dmarc_" + in.arrival.Verdict.DMARC.Disposition, nil
 	case !vouched && in.ownFrom && !proven(in.arrival.Verdict.Trust):
 		return heldFromUs, "", nil
-	case in.blank():
+	}
+	if reason, detail := in.screened(u); reason != "" {
+		return reason, detail, nil
+	}
+	if in.blank() {
 		return heldBlank, "", nil
 	}
 	over, err := w.flooded(in, u)

@@ -20,14 +20,22 @@ import (
 // outcome leads to a message or to a held mail, and what is held can be found.
 func TestNothingDiesUnseen(t *testing.T) {
 	t.Parallel()
+	ended := map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newClock()
+		screened := rapid.Bool().Draw(rt, "screened")
 		b := openOn(t, storetest.OpenAt(t, c.now), c, func(o *ticketing.Options) {
 			o.SenderFlood = ticketing.FloodLimit{Count: 4, Per: 10 * time.Minute}
+			if screened {
+				for i := range o.Queues {
+					o.Queues[i].Screen = everyScreen()
+				}
+			}
 		})
-		n := b.take(mail{text: write(rAddr, "Printer")}).Ticket
+		first := b.receive(mail{text: write(rAddr, "Printer")})
+		n := first.Outcomes[0].Ticket
 		l := b.mailTo(n, 1, rAddr, message.RoleRequester, false)
-		froms := []string{rAddr, xAddr, otto, helpdsk, rAddr + ", " + xAddr}
+		froms := []string{rAddr, xAddr, otto, "boss@x.example", helpdsk, rAddr + ", " + xAddr}
 		tos := [][]string{nil, {"sales@help.example"}, {helpdsk, "sales@help.example", "hilfe@help.example"}, {l.replyTo}, {l.ret, helpdsk}, {"postmaster@help.example"}}
 		texts := []func(string) string{
 			func(from string) string { return write(from, "new", toUs) },
@@ -37,12 +45,18 @@ func TestNothingDiesUnseen(t *testing.T) {
 			func(string) string { return report(rAddr, "failed", "5.1.1", "550") },
 			func(from string) string { return write(from, "Out", "Auto-Submitted: auto-replied") },
 			func(string) string { return "no header at all\n" },
+			func(from string) string { return withFile(from, 500) },
+			func(from string) string {
+				return write(from, "x", "X-Spam-Flag: YES", "To: a@x.example, b@x.example, c@x.example, d@x.example")
+			},
+			func(string) string { return complaint("abuse", l.id) },
+			func(from string) string { return answer(from, "Printer", l, "List-Id: <l.example>") },
 		}
 		type arrived struct {
 			receipt string
 			at      time.Time
 		}
-		var receipts []arrived
+		receipts := []arrived{{first.ID, first.ReceivedAt}}
 		var items []string
 		steps := rapid.IntRange(1, 14).Draw(rt, "steps")
 		for range steps {
@@ -78,7 +92,7 @@ func TestNothingDiesUnseen(t *testing.T) {
 				rt.Fatalf("%d outcomes for %d recipients", len(r.Outcomes), len(a.Recipients))
 			}
 		}
-		waiting := map[string]bool{}
+		waiting, messages := map[string]bool{}, map[string]bool{}
 		for _, state := range []string{"held", "released", "attached", "discarded"} {
 			for _, id := range b.heldIDs(ticketing.HeldFilter{State: state, Limit: 100}) {
 				waiting[id] = true
@@ -90,13 +104,18 @@ func TestNothingDiesUnseen(t *testing.T) {
 				rt.Fatal(err)
 			}
 			for _, o := range r.Outcomes {
+				ended[o.Outcome]++
 				switch {
 				case o.Message != "":
 					if m := b.message(o.Message); m.Ticket != o.Ticket {
 						rt.Fatalf("%+v: message %+v", o, m)
 					}
+					messages[o.Message] = true
 				case o.Held == "" || !waiting[o.Held]:
 					rt.Fatalf("%+v leads nowhere", o)
+				}
+				if onHold := o.Outcome == "held" || o.Outcome == "loop"; o.Outcome != "duplicate" && onHold != (o.Message == "") {
+					rt.Fatalf("%+v is neither on a ticket nor held, or both", o)
 				}
 			}
 		}
@@ -104,12 +123,18 @@ func TestNothingDiesUnseen(t *testing.T) {
 		if err != nil || len(rc.Problems) != 0 {
 			rt.Fatal(rc, err)
 		}
+		// And nothing else is there: each message and each held mail is what
+		// became of one of these, once.
+		if rc.Messages != len(messages) || rc.Held != len(waiting) {
+			rt.Fatalf("%d messages and %d held mails, receipts know %d and %d", rc.Messages, rc.Held, len(messages), len(waiting))
+		}
 		b.clock.advance(31 * 24 * time.Hour)
 		b.run()
 		if rc, err = b.desk.Reconcile(context.Background()); err != nil || len(rc.Problems) != 0 || rc.Held != 0 {
 			rt.Fatal(rc, err)
 		}
 	})
+	t.Logf("outcomes: %v", ended)
 }
 
 // Whichever call into the store fails while something is decided, nothing has

@@ -34,6 +34,7 @@ type queue struct {
 	domain string
 
 	rewrites map[string]bool // folded addresses of groups that write in others' names
+	blocked  []never         // whose mail is held
 }
 
 // newStaff checks and indexes the configuration.
@@ -118,6 +119,9 @@ func (s *staff) addQueue(c Queue) error {
 	if q.ReopenWindow == 0 {
 		q.ReopenWindow = defaultReopenWindow
 	}
+	if err := q.checkScreen(); err != nil {
+		return err
+	}
 	if err := q.checkCC(); err != nil {
 		return fmt.Errorf("queue %q: %w", c.Name, err)
 	}
@@ -170,14 +174,15 @@ func (q *queue) checkCC() error {
 	for _, pattern := range q.CC.Never {
 		n, err := newNever(pattern)
 		if err != nil {
-			return err
+			return fmt.Errorf("cc.never: %w", err)
 		}
 		q.never = append(q.never, n)
 	}
 	return nil
 }
 
-// never is one entry of a list of addresses that may not be CC: an address, a
+// never is one entry of a list of addresses that may not be CC, or whose mail is
+// held: an address, a
 // domain ("@x.example") or a glob.
 type never struct{ address, domain, glob string }
 
@@ -185,10 +190,10 @@ func newNever(pattern string) (never, error) {
 	p := strings.ToLower(strings.TrimSpace(pattern))
 	switch {
 	case p == "" || p == "@":
-		return never{}, fmt.Errorf("cc.never has an empty entry")
+		return never{}, errors.New("an entry is empty")
 	case strings.ContainsAny(p, "*?["):
 		if _, err := path.Match(p, ""); err != nil {
-			return never{}, fmt.Errorf("cc.never: %q is no pattern", pattern)
+			return never{}, fmt.Errorf("%q is no pattern", pattern)
 		}
 		if !strings.Contains(p, "@") {
 			p = "*@" + p

@@ -29,6 +29,7 @@ type Queue struct {
 	KeepSolved        bool          // a short thank-you leaves a ticket solved
 	Rewriters         []string      // addresses of groups that pass mail on in their own name
 	ReplyAll          string        // whose Reply-all to a public mail is public: assignee, queue (the default: and agents of the queue), followers (and every full agent who follows)
+	Screen            Screen        // mail that is held
 	ReopenWindow      time.Duration // replies to a closed ticket within it reopen; later ones open a follow-up
 	DeliverTo         DeliverTo     // where the mails go besides; needs Options.Outbox
 }

@@ -34,6 +34,7 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 			CopyAlways:        q.CopyAlways,
 			ReopenWindow:      q.ReopenWindow.Std(),
 			DeliverTo:         ticketing.DeliverTo{Route: q.DeliverTo.Route, Address: string(q.DeliverTo.Address)},
+			Screen:            screenOf(q.Hold),
 		})
 	}
 	return out
@@ -45,6 +46,13 @@ func forwardersOf(q *config.Queue) []ticketing.Forwarder {
 		out[i] = ticketing.Forwarder{Network: f.Network.Prefix, Certificate: f.Certificate, Login: f.Login, Signer: f.Signer}
 	}
 	return out
+}
+
+func screenOf(h config.Hold) ticketing.Screen {
+	return ticketing.Screen{
+		Blocked: h.Blocked, Spam: h.Spam, Recipients: h.Recipients, PartSize: int64(h.PartSize), Malformed: h.Malformed, Unparsed: h.Unparsed,
+		UnverifiedAgents: h.UnverifiedAgents, Strangers: h.Strangers,
+	}
 }
 
 func agentsOf(cfg *config.Config) []ticketing.Agent {
