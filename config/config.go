@@ -158,6 +158,10 @@ type Queue struct {
 	CopyAlways        bool        `toml:"copy_always" doc:"Send people a copy of a mail even if they already stood in it."`
 	Hold              Hold        `toml:"hold" doc:"Mail that is held instead of becoming a ticket, beyond what is held anyway (loops, reports without proof, failed authentication, blank mail). Agents who are proven are not asked."`
 	ReopenWindow      Duration    `toml:"reopen_window" doc:"A reply to a closed ticket within this time of its solving reopens it; a later one opens a linked follow-up."`
+	ClosedText        string      `toml:"closed_text" example:"This case is closed. Please write a new mail." doc:"Refuse later answers to a closed ticket with these words instead of opening a follow-up. Empty opens one."`
+	KeepSolved        bool        `toml:"keep_solved" doc:"Leave a solved ticket solved when its customer answers with a short thank-you and nothing else."`
+	ReplyAll          string      `toml:"reply_all" enum:"assignee|queue|followers" doc:"Whose Reply-all to a public mail is public. assignee: nobody else's. queue: and that of full agents who serve the queue. followers: and that of full agents who follow the ticket."`
+	Rewriters         []Address   `toml:"rewriters" max:"100" example:"helpers@groups.example" doc:"Addresses of groups that pass mail on in their own name. If DMARC passes for the group and it is a trusted forwarder, X-Original-From or Reply-To names the author."`
 	Route             string      `toml:"route" example:"relay" doc:"The route that the queue's mail leaves by. Empty means outbound.route, or outbound.smarthost, or the recipients' mail exchangers."`
 	RequireTLS        bool        `toml:"require_tls" doc:"Send the queue's mail with REQUIRETLS (RFC 8689): over verified TLS to servers that promise the same, or not at all. Few servers do."`
 	DeliverTo         DeliverTo   `toml:"deliver_to" doc:"Hand the original mails on to an existing helpdesk."`
@@ -165,10 +169,11 @@ type Queue struct {
 }
 
 func (q *Queue) setDefaults() {
-	q.CC = CC{Allow: "participants", Max: 48}
+	q.CC = CC{Allow: "participants", Max: 48, Staff: "follower"}
 	q.AutoAck.Enabled = true
 	q.Hold = Hold{Spam: true, Recipients: 200}
 	q.ReopenWindow = 7 * day
+	q.ReplyAll = "queue"
 	q.Language = "en"
 }
 
@@ -186,9 +191,11 @@ type Hold struct {
 
 // CC says who may become a copy recipient by mail.
 type CC struct {
-	Allow string   `toml:"allow" enum:"off|participants|all" doc:"off: nobody. participants: only people already on the ticket or in the requester's organisation. all: anybody a participant names in Cc."`
-	Max   int      `toml:"max" min:"0" max:"1000" doc:"Most CCs of one ticket."`
-	Never []string `toml:"never" max:"1000" example:"*@lists.example" doc:"Addresses that never become a CC: an address, @domain, or a pattern with *."`
+	Allow       string   `toml:"allow" enum:"off|participants|all" doc:"off: nobody. participants: only people already on the ticket or in the requester's organisation. all: anybody a participant names in Cc."`
+	Max         int      `toml:"max" min:"0" max:"1000" doc:"Most CCs of one ticket."`
+	Never       []string `toml:"never" max:"1000" example:"*@lists.example" doc:"Addresses that never become a CC: an address, @domain, or a pattern with *."`
+	Staff       string   `toml:"staff" enum:"follower|cc" doc:"What an agent in Cc becomes. follower: no customer ever sees his address. cc: a CC like others, under his own address."`
+	AlonePublic bool     `toml:"alone_public" doc:"What a CC writes to the queue alone is public instead of internal."`
 }
 
 // AutoAck configures the acknowledgement.

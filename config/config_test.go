@@ -91,9 +91,9 @@ func TestSample(t *testing.T) {
 	want.Agents = map[string]*Agent{"otto": {Name: "Otto", Addresses: []Address{"otto@help.example"}, Role: "full"}}
 	want.Queues = map[string]*Queue{"support": {
 		Address: "support@help.example", Name: "support", Agents: []string{"otto"},
-		CC: CC{Allow: "all", Max: 48}, AutoAck: AutoAck{Enabled: true},
+		CC: CC{Allow: "all", Max: 48, Staff: "follower"}, AutoAck: AutoAck{Enabled: true},
 		TrustedForwarders: []Forwarder{{Network: Network{netip.MustParsePrefix("127.0.0.9/32")}}},
-		Hold:              Hold{Spam: true, Recipients: 200}, ReopenWindow: 7 * day, Language: "en",
+		Hold:              Hold{Spam: true, Recipients: 200}, ReopenWindow: 7 * day, ReplyAll: "queue", Language: "en",
 	}}
 	if !reflect.DeepEqual(want, c) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -28,13 +28,17 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 			Aliases:           addresses(q.Aliases),
 			DisplayName:       q.Name,
 			Agents:            q.Agents,
-			CC:                ticketing.CCPolicy{Allow: q.CC.Allow, Max: q.CC.Max, Never: q.CC.Never},
+			CC:                ticketing.CCPolicy{Allow: q.CC.Allow, Max: q.CC.Max, Never: q.CC.Never, StaffAsCC: q.CC.Staff == "cc", AlonePublic: q.CC.AlonePublic},
 			AutoAck:           q.AutoAck.Enabled,
 			TrustedForwarders: forwardersOf(q),
 			CopyAlways:        q.CopyAlways,
 			ReopenWindow:      q.ReopenWindow.Std(),
 			DeliverTo:         ticketing.DeliverTo{Route: q.DeliverTo.Route, Address: string(q.DeliverTo.Address)},
 			Screen:            screenOf(q.Hold),
+			ClosedText:        q.ClosedText,
+			KeepSolved:        q.KeepSolved,
+			ReplyAll:          q.ReplyAll,
+			Rewriters:         addresses(q.Rewriters),
 		})
 	}
 	return out
