@@ -21,6 +21,8 @@ type Desk interface {
 	Receipts
 	HeldBack
 	Participants
+	Directory
+	Secrets
 	Operations
 	Work
 }
@@ -29,6 +31,9 @@ type Desk interface {
 type Staff interface {
 	Queue(name string) (*ticketing.Queue, bool)
 	Agent(name string) (*ticketing.Agent, bool)
+	Queues() []*ticketing.Queue
+	Agents() []*ticketing.Agent
+	Serves(agent string) []string // names of queues
 	Route(ctx context.Context, recipient string) (ticketing.Route, error)
 }
 

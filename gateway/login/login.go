@@ -26,13 +26,15 @@ const (
 	MessagesSend  Scope = "messages:send" // public messages, which are mailed to customers
 	OutboundRead  Scope = "outbound:read"
 	OutboundWrite Scope = "outbound:write"
+	ContactsRead  Scope = "contacts:read"
+	ContactsWrite Scope = "contacts:write"
 	Intake        Scope = "intake" // hand in raw mail
 	Admin         Scope = "admin"
 )
 
 // Scopes returns all scopes there are.
 func Scopes() []Scope {
-	return []Scope{TicketsRead, TicketsWrite, MessagesSend, OutboundRead, OutboundWrite, Intake, Admin}
+	return []Scope{TicketsRead, TicketsWrite, MessagesSend, OutboundRead, OutboundWrite, ContactsRead, ContactsWrite, Intake, Admin}
 }
 
 // Identity is a verified asker.
