@@ -111,6 +111,7 @@ func rootCommand() *cobra.Command {
 		dkimCommand(o),
 		tokenCommand(o),
 		agentCommand(o),
+		contactCommand(o), organizationCommand(o), secretCommand(o),
 		dnsCommand(o),
 		intakeCommand(o),
 		reconcileCommand(o),
