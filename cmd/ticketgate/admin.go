@@ -50,7 +50,8 @@ func tokenCommand(o *options) *cobra.Command {
 }
 
 func dnsCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "dns", Short: "What to publish in DNS"}
+	cmd := &cobra.Command{Use: "dns", Short: "What to publish in DNS, and whether it is"}
+	cmd.AddCommand(dnsCheckCommand(o))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "records",
 		Short: "Print the records our domains need, as lines of a zone file",

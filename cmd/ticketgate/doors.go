@@ -187,6 +187,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		Suppressions: controlPort{p.outbound, p.unwanted},
 		Keys:         keysPort{p.dkim, p.outbound},
 		OptOuts:      p.desk,
+		House:        house{p},
 		Records:      p.dnsRecords,
 		Hostname:     string(p.cfg.Hostname),
 		PublicURL:    p.publicURL(),

@@ -113,6 +113,8 @@ func rootCommand() *cobra.Command {
 		agentCommand(o),
 		contactCommand(o), organizationCommand(o), secretCommand(o),
 		dnsCommand(o),
+		doctorCommand(o),
+		sendTestCommand(o),
 		intakeCommand(o),
 		reconcileCommand(o),
 		healthCommand(o),

@@ -85,6 +85,8 @@ type program struct {
 	fresh     *resolver.Resolver // for checks of what is published right now
 	outbound  *delivery.Queue
 	unwanted  *delivery.Suppressions
+	witness   *witness
+	dnsOK     *dnsGauge
 	intake    *intake.Intake
 	smtp      *smtpd.Server
 	tokens    *login.Tokens
@@ -281,11 +283,15 @@ func (p *program) openOutbound(ctx context.Context) error {
 		return err
 	}
 	p.onStop("outbound connections", carrier.Close)
+	p.witness = newWitness(p.desk)
+	if p.dnsOK, err = newDNSGauge(p.world.metrics); err != nil {
+		return err
+	}
 	p.outbound, err = delivery.New(delivery.Options{
 		DB:             p.db,
 		Blobs:          p.blobs,
 		Agenda:         p.agenda(),
-		Ledger:         p.desk,
+		Ledger:         p.witness,
 		Signer:         p.dkim,
 		Carrier:        carrier,
 		Now:            p.world.now,
@@ -306,6 +312,7 @@ func (p *program) openOutbound(ctx context.Context) error {
 		return err
 	}
 	p.background("held outbound mail", p.outbound.Tend)
+	p.background("DNS checks", p.watchDNS)
 	p.background("outbound queue", p.outbound.Run)
 	notifier := notify.New(notify.Options{
 		DB:     p.db,

@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ticketgate/test/dnstest"
@@ -44,6 +48,24 @@ func TestStories(t *testing.T) {
 					ts.Fatalf("usage: txt NAME TEXT")
 				}
 				names.TXT(args[0], args[1])
+			},
+			// a NAME IP, ptr IP NAME and mx NAME PREFERENCE HOST publish
+			// records of these types.
+			"a":   func(ts *testscript.TestScript, neg bool, args []string) { names.A(args[0], args[1]) },
+			"ptr": func(ts *testscript.TestScript, neg bool, args []string) { names.PTR(args[0], args[1]) },
+			"mx": func(ts *testscript.TestScript, neg bool, args []string) {
+				preference, err := strconv.ParseUint(args[1], 10, 16)
+				ts.Check(err)
+				names.MX(args[0], uint16(preference), args[2])
+			},
+			// sink takes mail at $SINK for everybody but nobody@….
+			"sink": func(ts *testscript.TestScript, neg bool, args []string) {
+				l, err := net.Listen("tcp", ts.Getenv("SINK"))
+				ts.Check(err)
+				server := smtp.NewServer(sink{})
+				server.Domain = "sink.example"
+				go server.Serve(l)
+				ts.Defer(func() { server.Close() })
 			},
 			// publish puts the TXT records that stand in the last command's
 			// output, as lines of a zone file, into the name server
@@ -114,3 +136,21 @@ func TestStories(t *testing.T) {
 		},
 	})
 }
+
+// sink is a mail server that takes everything but mail to nobody.
+type sink struct{}
+
+func (sink) NewSession(*smtp.Conn) (smtp.Session, error) { return sink{}, nil }
+func (sink) Mail(string, *smtp.MailOptions) error        { return nil }
+func (sink) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if strings.HasPrefix(to, "nobody@") {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "who is that?"}
+	}
+	return nil
+}
+func (sink) Data(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+func (sink) Reset()        {}
+func (sink) Logout() error { return nil }

@@ -110,6 +110,13 @@ func (c *fakeControl) SendTest(_ context.Context, to, from, by string) (string, 
 	return "out_9", c.err
 }
 
+func (c *fakeControl) TestResult(_ context.Context, id string) (*TestResult, error) {
+	if id != "out_9" {
+		return nil, unknown
+	}
+	return &TestResult{ID: id, State: "sent", Attempts: 1, Code: 250}, c.err
+}
+
 func TestBulkOutbound(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -235,6 +242,8 @@ func TestKeysAndHouse(t *testing.T) {
 	if w.Header().Get("Location") != Base+"/outbound/out_9" {
 		t.Error(w.Header())
 	}
+	wantJSON(t, s.do("GET", "/send-test/out_9", ""), 200, `{"id":"out_9","state":"sent","attempts":1,"code":250,"enhanced":null,"text":null,"mx":null}`)
+	wantProblem(t, s.do("GET", "/send-test/out_1", ""), 404, "not_found")
 	few := s.token(login.TicketsRead, login.TicketsWrite, login.OutboundRead, login.OutboundWrite, login.MessagesSend, login.Intake)
 	for _, path := range []string{"GET /dkim", "POST /dkim/help.example/activate", "GET /dns/check", "GET /examine", "POST /send-test"} {
 		method, path, _ := strings.Cut(path, " ")

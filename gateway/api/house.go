@@ -17,6 +17,20 @@ type House interface {
 	// SendTest queues a mail that says that it is a test, and returns the id of
 	// its parcel. from is a queue, "" for any.
 	SendTest(ctx context.Context, to, from, by string) (string, error)
+	// TestResult says what became of a test mail. Unknown if it was not sent
+	// lately.
+	TestResult(ctx context.Context, id string) (*TestResult, error)
+}
+
+// TestResult is what became of a test mail.
+type TestResult struct {
+	ID       string  `json:"id"`
+	State    string  `json:"state" enum:"queued,sent,deferred,held,failed,suppressed,cancelled"`
+	Attempts int     `json:"attempts"`
+	Code     int     `json:"code" doc:"of the last reply; 0 if no server spoke"`
+	Enhanced *string `json:"enhanced"`
+	Text     *string `json:"text"`
+	MX       *string `json:"mx"`
 }
 
 // Diagnosis is the result of looking at one thing.
@@ -37,6 +51,16 @@ func (a *API) registerHouse() {
 		Summary: "Look for what is wrong with this installation"}, nil}, a.examine)
 	register(a, operation{huma.Operation{OperationID: "send-test", Method: http.MethodPost, Path: "/send-test", Tags: []string{"house"},
 		Summary: "Send a test mail", DefaultStatus: http.StatusAccepted}, nil}, a.sendTest)
+	register(a, operation{huma.Operation{OperationID: "get-test", Method: http.MethodGet, Path: "/send-test/{id}", Tags: []string{"house"},
+		Summary: "What became of a test mail"}, nil}, a.testResult)
+}
+
+func (a *API) testResult(ctx context.Context, in *OutboundID) (*struct{ Body *TestResult }, error) {
+	r, err := a.o.House.TestResult(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body *TestResult }{r}, nil
 }
 
 type findingsOutput struct{ Body page[Diagnosis] }

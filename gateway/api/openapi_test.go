@@ -54,7 +54,7 @@ func TestSpec(t *testing.T) {
 		"create-app-password", "list-app-passwords", "revoke-app-password", "reconcile",
 		"bulk-outbound", "top-outbound", "outbound-limits", "list-measures", "decide-measure", "end-measure", "pause-destination", "resume-destination",
 		"list-suppressions", "add-suppression", "remove-suppression",
-		"list-dkim-keys", "prepare-dkim-keys", "check-dkim-keys", "activate-dkim-keys", "retire-dkim-keys", "check-dns", "examine", "send-test",
+		"list-dkim-keys", "prepare-dkim-keys", "check-dkim-keys", "activate-dkim-keys", "retire-dkim-keys", "check-dns", "examine", "send-test", "get-test",
 		"list-opt-outs", "add-opt-out", "remove-opt-out",
 		"list-held", "get-held", "get-held-raw", "release-held", "attach-held", "discard-held"} {
 		if !ids[want] {
