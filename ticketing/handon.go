@@ -48,7 +48,7 @@ func (w *work) handOn(in *incoming, u *unit, a *arrivalRow) error {
 	return w.d.outbox.Submit(w.tx, message.Outbound{
 		ID: id, Class: "relay", From: from, To: to, SHA256: ref.SHA256, Size: ref.Size,
 		Queue: q.Name, Ticket: a.Ticket, Message: a.Message, Route: q.DeliverTo.Route,
-		UTF8: in.template.Envelope.UTF8, Bit8: in.bit8,
+		UTF8: in.template.Envelope.UTF8 && in.utf8, Bit8: in.bit8,
 		Head: in.traceFields(u.recipients, to),
 	})
 }
@@ -97,8 +97,9 @@ func (in *incoming) traceFields(recipients []string, to string) []byte {
 	return []byte(b.String())
 }
 
-// readWidth finds out whether the mail has octets over 127, if anybody wants
-// to know.
+// readWidth finds out whether the mail has octets over 127, and whether the
+// first stands in the header, if anybody wants to know. Many clients say
+// SMTPUTF8 wherever it is offered: only with such a header is it needed.
 func (in *incoming) readWidth() error {
 	wanted := false
 	for _, u := range in.units {
@@ -109,12 +110,18 @@ func (in *incoming) readWidth() error {
 	}
 	r := io.NewSectionReader(in.raw, 0, in.raw.Ref().Size)
 	buf := make([]byte, 32<<10)
+	empty, body := true, false // the line so far, and whether the header is over
 	for {
 		n, err := r.Read(buf)
 		for _, c := range buf[:n] {
-			if c >= 0x80 {
-				in.bit8 = true
+			switch {
+			case c >= 0x80:
+				in.bit8, in.utf8 = true, !body
 				return nil
+			case c == '\n':
+				empty, body = true, body || empty
+			case c != '\r':
+				empty = false
 			}
 		}
 		if err == io.EOF {

@@ -36,7 +36,7 @@ func TestHandOn(t *testing.T) {
 	t.Parallel()
 	out := &outbox{}
 	b := openWith(t, handsOn(out, "inbox@desk.internal"))
-	a := b.arrival(mail{text: write("anna@customer.example", "Printer")})
+	a := b.arrival(mail{text: write("anna@customer.example", "Drücker")})
 	a.Header = "Authentication-Results: mail.help.example; none\r\nReceived: from mx.example\r\n\tby mail.help.example; now\r\n"
 	a.UTF8 = true
 	r, err := b.desk.Receive(t.Context(), a)
@@ -50,7 +50,7 @@ func TestHandOn(t *testing.T) {
 	if m.Class != "relay" || m.Domain != "" || m.To != "inbox@desk.internal" || m.Route != "helpdesk" || m.Queue != "support" || m.Ticket != r.Outcomes[0].Ticket || m.Message != r.Outcomes[0].Message {
 		t.Errorf("%+v", m)
 	}
-	if m.SHA256 != r.Raw.SHA256 || m.Size != r.Raw.Size || !m.UTF8 || m.Bit8 || !strings.HasPrefix(m.ID, "out_") {
+	if m.SHA256 != r.Raw.SHA256 || m.Size != r.Raw.Size || !m.UTF8 || !m.Bit8 || !strings.HasPrefix(m.ID, "out_") {
 		t.Errorf("%+v", m)
 	}
 	want := "X-Forwarded-To: inbox@desk.internal\r\nX-Original-To: support@help.example\r\n" + a.Header
@@ -87,8 +87,13 @@ func TestHandOnSays(t *testing.T) {
 	out := &outbox{}
 	b := openWith(t, handsOn(out, ""))
 	text := write("anna@customer.example", "Printer") + "Grüße\n"
-	b.take(mail{text: text})
-	b.take(mail{text: text})
+	for range 2 {
+		a := b.arrival(mail{text: text})
+		a.UTF8 = true // said, but not needed
+		if _, err := b.desk.Receive(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b.take(mail{to: []string{"sales@help.example"}, text: write("anna@customer.example", "Offer")})
 	if len(out.mails) != 1 || !out.mails[0].Bit8 || out.mails[0].UTF8 || out.mails[0].To != helpdsk {
 		t.Fatalf("%+v", out.mails)

@@ -59,6 +59,7 @@ type incoming struct {
 	entropy  [10]byte
 	raw      rawMail
 	bit8     bool // has octets over 127; known only if a queue hands the mail on
+	utf8     bool // the first of them in the header
 
 	receivedAt time.Time // when it came, if that was not now
 }
