@@ -2,11 +2,13 @@ package mailauth_test
 
 import (
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ticketgate/gateway/mailauth"
+	"ticketgate/test/corpora"
 	"ticketgate/ticketing/message"
 )
 
@@ -17,12 +19,16 @@ func TestCorpus(t *testing.T) {
 	h := newHouse(t)
 	mails, authors, signatures := 0, 0, 0
 	for _, folder := range []string{"mails", "mime", "bounces", "arf"} {
-		err := filepath.WalkDir(corpora(t, folder), func(path string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(corpora.Path(t, folder), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || filepath.Ext(path) != ".eml" && filepath.Ext(path) != ".raw" {
 				return err
 			}
-			text := read(t, path)
-			for _, mail := range []string{text, crlf(text)} {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text := string(raw)
+			for _, mail := range []string{text, corpora.CRLF(text)} {
 				v, e := h.check(t, peer, "mx.example", "a@b.example", mail)
 				if v.Trust != "T0" || len(v.Reasons) == 0 || v.SPF.Result != "none" || v.DMARC.Result != "none" || len(e.Lines()) < 5 {
 					t.Errorf("%s: %+v", path, v)

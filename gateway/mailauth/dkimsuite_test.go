@@ -2,15 +2,11 @@ package mailauth_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
-	"ticketgate/test/dnstest"
+	"ticketgate/gateway/mailauth"
+	"ticketgate/test/corpora"
 )
 
 // stricter are the vectors where our rules are stricter than the source's, and
@@ -23,44 +19,29 @@ var stricter = map[string]string{
 // it.
 func TestDKIMVectors(t *testing.T) {
 	t.Parallel()
-	rows := strings.Split(strings.TrimSpace(read(t, corpora(t, "dkim", "expected.tsv"))), "\n")[1:]
 	checked := 0
-	for _, row := range rows {
-		col := strings.Split(row, "\t")
-		file, nth, domain, selector, want := col[0], col[1], col[2], col[3], col[5]
+	for _, v := range corpora.DKIMVectors(t) {
 		h := houseAt(t, today, 100*time.Millisecond)
-		if file == "mail-auth/005.txt" { // it carries an expiry
-			h.now = time.Unix(1667843664, 0)
+		if !v.At.IsZero() {
+			h.now = v.At
 		}
-		_, e := h.check(t, "", "", "", loadVector(t, h.Server, file))
-		checked++
-		n := int(nth[0] - '1')
-		if nth == "0" {
-			if len(e.DKIM) != 0 {
-				t.Errorf("%s: %v", file, e.DKIM)
+		_, e := h.check(t, "", "", "", v.Serve(t, h.Server))
+		for _, want := range v.Signatures {
+			checked++
+			switch {
+			case want.Number == 0:
+				if len(e.DKIM) != 0 {
+					t.Errorf("%s: %v", v.File, e.DKIM)
+				}
+			case want.Number > 5:
+				if len(e.DKIM) != 5 || e.Ignored != 2 {
+					t.Errorf("%s: judged %d signatures, ignored %d", v.File, len(e.DKIM), e.Ignored)
+				}
+			case want.Number > len(e.DKIM):
+				t.Errorf("%s: no signature %d: %s", v.File, want.Number, e.Note)
+			default:
+				judge(t, v.File, want, e.DKIM[want.Number-1])
 			}
-			continue
-		}
-		if n >= 5 {
-			if len(e.DKIM) != 5 || e.Ignored != 2 {
-				t.Errorf("%s: judged %d signatures, ignored %d", file, len(e.DKIM), e.Ignored)
-			}
-			continue
-		}
-		if n >= len(e.DKIM) {
-			t.Errorf("%s: no signature %s: %s", file, nth, e.Note)
-			continue
-		}
-		s := e.DKIM[n]
-		got := string(s.Result)
-		if s.Domain != domain || s.Selector != selector {
-			t.Errorf("%s %s: %s of %s", file, nth, s.Selector, s.Domain)
-		}
-		if say, ok := stricter[file+" "+nth]; ok {
-			want = say
-		}
-		if want != "" && got != want && (want != "not-pass" || got == "pass") {
-			t.Errorf("%s %s: %s (%s), want %s", file, nth, got, s.Reason, want)
 		}
 	}
 	t.Logf("DKIM vectors: %d signatures", checked)
@@ -69,34 +50,17 @@ func TestDKIMVectors(t *testing.T) {
 	}
 }
 
-// loadVector serves a vector's keys and returns its mail with CRLF.
-func loadVector(t *testing.T, s *dnstest.Server, file string) string {
+func judge(t *testing.T, file string, want corpora.DKIMSignature, got mailauth.Signature) {
 	t.Helper()
-	text := read(t, corpora(t, "dkim", filepath.FromSlash(file)))
-	if strings.HasPrefix(file, "mail-auth/") {
-		head, mail, _ := strings.Cut(text, "\n\n")
-		for line := range strings.SplitSeq(head, "\n") {
-			name, record, _ := strings.Cut(line, " ")
-			s.TXT(name, strings.TrimSpace(record))
-		}
-		return crlf(mail)
+	if got.Domain != want.Domain || got.Selector != want.Selector {
+		t.Errorf("%s %d: %s of %s", file, want.Number, got.Selector, got.Domain)
 	}
-	zone, err := os.ReadFile(corpora(t, "dkim", strings.TrimSuffix(file, ".msg")+".dns"))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
+	if say, ok := stricter[fmt.Sprint(file, " ", want.Number)]; ok {
+		want.Want = say
 	}
-	for line := range strings.SplitSeq(strings.ReplaceAll(string(zone), "\\\n", ""), "\n") {
-		name, record, ok := strings.Cut(line, ": ")
-		switch record = strings.TrimSpace(record); {
-		case !ok:
-		case record == "TEMPERROR":
-			s.Fail(name, dns.TypeTXT, dnstest.ServFail)
-		case record == "PERMERROR":
-		default:
-			s.TXT(name, record)
-		}
+	if result := string(got.Result); want.Want != "" && result != want.Want && (want.Want != "not-pass" || result == "pass") {
+		t.Errorf("%s %d: %s (%s), want %s", file, want.Number, result, got.Reason, want.Want)
 	}
-	return crlf(text)
 }
 
 // TestSignatureReport: what the Authentication-Results field needs is there for
@@ -104,7 +68,8 @@ func loadVector(t *testing.T, s *dnstest.Server, file string) string {
 func TestSignatureReport(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	_, e := h.check(t, "", "", "", loadVector(t, h.Server, "chasquid/04-bad_dkim_signature_header.msg"))
+	bad := corpora.DKIMVector{File: "chasquid/04-bad_dkim_signature_header.msg"}
+	_, e := h.check(t, "", "", "", bad.Serve(t, h.Server))
 	got := fmt.Sprint(e.DKIM[0].Domain, " ", e.DKIM[0].Selector, " ", e.DKIM[0].Algorithm, " ", len(e.DKIM[0].B), " ", e.DKIM[0].Result)
 	if got != "football.example.com brisbane ed25519-sha256 8 permerror" {
 		t.Error(got)

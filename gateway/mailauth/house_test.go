@@ -10,8 +10,6 @@ import (
 	"encoding/base64"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -110,40 +108,4 @@ func sign(t testing.TB, key crypto.Signer, domain, selector, mail string, change
 		t.Fatal(err)
 	}
 	return out.String()
-}
-
-func crlf(s string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
-}
-
-func corpora(t testing.TB, parts ...string) string {
-	t.Helper()
-	if root := os.Getenv("TICKETGATE_CORPORA"); root != "" {
-		return filepath.Join(append([]string{root}, parts...)...)
-	}
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if root := filepath.Join(dir, "shared", "corpora"); isDir(root) {
-			return filepath.Join(append([]string{root}, parts...)...)
-		}
-		if dir == filepath.Dir(dir) {
-			break
-		}
-	}
-	t.Fatal("no corpora: set TICKETGATE_CORPORA")
-	return ""
-}
-
-func isDir(p string) bool {
-	info, err := os.Stat(p)
-	return err == nil && info.IsDir()
-}
-
-func read(t testing.TB, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

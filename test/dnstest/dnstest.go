@@ -178,6 +178,15 @@ func (s *Server) Fail(name string, qtype uint16, f Fault) {
 	s.faults[key{canonical(name), qtype}] = f
 }
 
+// Reset forgets all records and faults.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.records)
+	clear(s.names)
+	clear(s.faults)
+}
+
 // Remove forgets a name's records of a type.
 func (s *Server) Remove(name string, qtype uint16) {
 	s.mu.Lock()
