@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"ticketgate/test/corpora"
 )
 
 // scored is a message as the score reads it.
@@ -142,10 +144,11 @@ func TestBouncesThroughTheFrontDoor(t *testing.T) {
 	}
 	for _, file := range order {
 		rows := byFile[file]
-		path := filepath.Join(corpora(), "bounces", file)
+		parts := []string{"bounces", file}
 		if !strings.Contains(file, "/") {
-			path = filepath.Join(corpora(), "bounces", "bsd", file)
+			parts = []string{"bounces", "bsd", file}
 		}
+		path := corpora.Path(t, parts...)
 		m := f.through(t, "", path)
 		if m.Visibility != "internal" {
 			t.Errorf("%s: a %s of kind %s is %s", file, m.Automatic.Class, m.Kind, m.Visibility)
@@ -276,22 +279,10 @@ func senderOf(t *testing.T, file string) string {
 	return "somebody@example.com"
 }
 
-// corpora is the folder of the shared corpora.
-func corpora() string {
-	if root := os.Getenv("TICKETGATE_CORPORA"); root != "" {
-		return root
-	}
-	return filepath.Join("..", "..", "..", "shared", "corpora")
-}
-
 // corpusTable reads a table of the corpora: a header line, columns by tab.
 func corpusTable(t *testing.T, name string) []map[string]string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(corpora(), name))
-	if err != nil {
-		t.Fatalf("the corpora are not there (set TICKETGATE_CORPORA): %v", err)
-	}
-	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n"), "\n")
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(corpora.Read(t, name), "\r\n", "\n"), "\n"), "\n")
 	names := strings.Split(lines[0], "\t")
 	var rows []map[string]string
 	for _, line := range lines[1:] {
