@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -76,9 +77,11 @@ func (r *Resolver) ask(ctx context.Context, q question) (Answer, int) {
 				break
 			}
 			reply, size, err := r.exchange(ctx, server, q)
+			silent := err != nil && isTimeout(err)
+			server.heard(!silent)
 			if err != nil {
-				last.Outcome, last.Err = Failed, fmt.Errorf("%s: %w", server, err)
-				if isTimeout(err) {
+				last.Outcome, last.Err = Failed, fmt.Errorf("%s: %w", server.address, err)
+				if silent {
 					last.Outcome = Timeout
 				}
 				continue
@@ -88,7 +91,7 @@ func (r *Resolver) ask(ctx context.Context, q question) (Answer, int) {
 				return a, size
 			}
 			last = a
-			last.Err = fmt.Errorf("%s: %w", server, a.Err)
+			last.Err = fmt.Errorf("%s: %w", server.address, a.Err)
 		}
 		if last.Outcome == Failed {
 			break // they answered: asking again at once changes nothing
@@ -98,16 +101,45 @@ func (r *Resolver) ask(ctx context.Context, q question) (Answer, int) {
 	return last, 0
 }
 
+// server is a name server and how it has behaved.
+type server struct {
+	address string
+	silent  atomic.Int32 // tries in a row that had no answer
+}
+
+// After silentTries without an answer a server is taken for gone, and a try
+// waits only goneTimeout: mail must not wait the full time for each of its
+// questions while the DNS is down.
+const (
+	silentTries = 5
+	goneTimeout = 500 * time.Millisecond
+)
+
+func (s *server) heard(answer bool) {
+	if answer {
+		s.silent.Store(0)
+	} else {
+		s.silent.Add(1)
+	}
+}
+
+func (s *server) patience(full time.Duration) time.Duration {
+	if s.silent.Load() >= silentTries {
+		return min(full, goneTimeout)
+	}
+	return full
+}
+
 func isTimeout(err error) bool {
 	var n net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
 // exchange asks one server, over TCP if the answer does not fit UDP.
-func (r *Resolver) exchange(ctx context.Context, server string, q question) (*dns.Msg, int, error) {
-	reply, size, err := r.over(ctx, "udp", server, q)
+func (r *Resolver) exchange(ctx context.Context, s *server, q question) (*dns.Msg, int, error) {
+	reply, size, err := r.over(ctx, "udp", s, q)
 	if err == nil && reply.Truncated {
-		reply, size, err = r.over(ctx, "tcp", server, q)
+		reply, size, err = r.over(ctx, "tcp", s, q)
 		if err == nil && reply.Truncated {
 			err = errors.New("answer truncated over TCP")
 		}
@@ -115,10 +147,10 @@ func (r *Resolver) exchange(ctx context.Context, server string, q question) (*dn
 	return reply, size, err
 }
 
-func (r *Resolver) over(ctx context.Context, network, server string, q question) (*dns.Msg, int, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
+func (r *Resolver) over(ctx context.Context, network string, s *server, q question) (*dns.Msg, int, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience(r.o.Timeout))
 	defer cancel()
-	conn, err := r.o.Dial(ctx, network, server)
+	conn, err := r.o.Dial(ctx, network, s.address)
 	if err != nil {
 		return nil, 0, err
 	}

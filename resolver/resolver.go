@@ -39,7 +39,7 @@ type Options struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now  func() time.Time // ages answers; deadlines use the real clock
 
-	Timeout  time.Duration // one server, one try; default 3 s
+	Timeout  time.Duration // one server, one try; default 3 s. One that was silent five times in a row gets half a second until it answers
 	Deadline time.Duration // one question, whatever happens; default 10 s
 	Rounds   int           // how often each server is tried; default 2
 
@@ -89,7 +89,7 @@ type Answer struct {
 // Resolver asks and remembers. Its methods may be called from any goroutine.
 type Resolver struct {
 	o       Options
-	servers []string
+	servers []*server
 	trusted bool // the AD bit means something
 	cache   cache
 	flights singleflight.Group
@@ -106,11 +106,14 @@ func New(o Options) (*Resolver, error) {
 	o.setDefaults()
 	r := &Resolver{o: o, slots: make(chan struct{}, o.MaxInFlight)}
 	r.cache.init(o.MaxEntries, o.MaxBytes)
-	var err error
-	if r.servers, err = serversOf(o); err != nil {
+	addresses, err := serversOf(o)
+	if err != nil {
 		return nil, err
 	}
-	r.trusted = o.Trusted || onLoopback(r.servers)
+	for _, a := range addresses {
+		r.servers = append(r.servers, &server{address: a})
+	}
+	r.trusted = o.Trusted || onLoopback(addresses)
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, fmt.Errorf("resolver: %w", err)
 	}
