@@ -122,7 +122,7 @@ type Message struct {
 	Text        string             `json:"text" doc:"the whole text part, or the text of the HTML"`
 	VisibleText string             `json:"visible_text" doc:"what the author newly wrote"`
 	QuotedText  string             `json:"quoted_text" doc:"the rest"`
-	HTML        *string            `json:"html" doc:"sanitised"`
+	HTML        *string            `json:"html" doc:"sanitised; pictures of the mail at their attachments, remote ones in data-src, hidden text in span data-hidden"`
 	Attachments []Attachment       `json:"attachments" nullable:"false"`
 	RawSHA256   *string            `json:"raw_sha256"`
 	RawSize     int64              `json:"raw_size"`
@@ -261,7 +261,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 		Auth:      authShape(m.Auth),
 		Automatic: Automatic{Class: or(m.Automatic.Class, "none"), Reasons: list(m.Automatic.Reasons)},
 		MatchedBy: or(m.MatchedBy, "none"), Flags: list(slices.Concat(m.Flags, c.Labels)),
-		Text: c.Text, VisibleText: c.VisibleText, QuotedText: c.QuotedText, HTML: orNull(c.HTML),
+		Text: c.Text, VisibleText: c.VisibleText, QuotedText: c.QuotedText, HTML: orNull(pageOf(c)),
 		Commands: []Command{}, SplitFrom: orNull(m.SplitFrom), SplitInto: orNull(m.SplitInto),
 		Attachments: []Attachment{}, RawSHA256: orNull(m.Raw.SHA256), RawSize: m.Raw.Size,
 		Date: moment(m.Date), ReceivedAt: m.ReceivedAt.UTC(), Deliveries: []Delivery{},

@@ -145,28 +145,3 @@ func TestHTMLToText(t *testing.T) {
 		}
 	}
 }
-
-func TestSanitizeHTML(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"<p onclick=x()>a</p>":                                   "<p>a</p>",
-		"<script>x</script>a<style>b</style>":                    "a",
-		`<img src="cid:a@b" onerror=x>`:                          `<img src="cid:a@b">`,
-		`<img src="https://spy.example/x.gif" alt="x">`:          `<img alt="x">`,
-		`<img src="//spy.example/x.gif">`:                        "",
-		`<img src="data:image/png;base64,aGk=">`:                 `<img src="data:image/png;base64,aGk=">`,
-		`<img src="data:image/svg+xml;base64,aGk=">`:             "",
-		`<a href="javascript:x">a</a>`:                           "a",
-		`<a href="data:text/html,x">a</a>`:                       "a",
-		`<a href="https://x.example">a</a>`:                      `<a href="https://x.example" rel="noreferrer noopener" target="_blank">a</a>`,
-		`<form action=x><input name=y>a</form>`:                  "a",
-		`<iframe src=x></iframe><object data=x>b</object>`:       "",
-		`<div style="color:red;background-image:url(x)">a</div>`: `<div style="color: red">a</div>`,
-		`<svg><a href=x>a</a></svg>b`:                            "b",
-		`<base href=x><meta http-equiv=refresh content=0>a`:      "a",
-	} {
-		if got := SanitizeHTML(in); got != want {
-			t.Errorf("%s\n got %s\nwant %s", in, got, want)
-		}
-	}
-}
