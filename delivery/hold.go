@@ -57,6 +57,9 @@ func (q *Queue) setAside(c *claim, h Held) {
 		r := p.report("held", tx.Now())
 		r.Attempts = max(0, p.Attempts-1)
 		r.Text = "held by " + h.By + ": " + h.Reason
+		if h.Kind == HeldSuppressed {
+			r.Hold = h.Kind
+		}
 		if err := q.o.Ledger.Settled(tx, r); err != nil {
 			return err
 		}

@@ -303,7 +303,7 @@ func (q *Queue) screen(tx store.Tx, p *row) (done bool, err error) {
 	}
 	p.Held = h
 	r := p.report("held", tx.Now())
-	r.Text = "held by " + h.By + ": " + h.Reason
+	r.Text, r.Hold = "held by "+h.By+": "+h.Reason, HeldSuppressed
 	if err := q.o.Ledger.Settled(tx, r); err != nil {
 		return true, err
 	}

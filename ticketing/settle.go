@@ -9,10 +9,10 @@ import (
 )
 
 // Settled records what became of a parcel, in the transaction that changes the
-// parcel (delivery's Ledger). A permanent failure is an event on the ticket and
-// tells its agents, once; a long delay is an event only. A mail to staff that failed tells nobody: that news
-// would fail the same way. Reports of parcels that carry no message are not
-// kept.
+// parcel (delivery's Ledger). A permanent failure, and a hold that only a person
+// can end, is an event on the ticket and tells its agents, once; a long delay is
+// an event only. A mail to staff that failed tells nobody: that news would fail
+// the same way. Reports of parcels that carry no message are not kept.
 func (d *Desk) Settled(tx store.Tx, r message.Report) error {
 	if r.Message == "" || r.Recipient == "" {
 		return nil
@@ -27,14 +27,15 @@ func (d *Desk) Settled(tx store.Tx, r message.Report) error {
 		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), At: at.UTC(),
 	}}
 	worse, err := w.deliver(&row)
-	if err != nil || !worse && r.Delayed <= 0 {
+	stuck := r.State == "held" && r.Hold != ""
+	if err != nil || !worse && !stuck && r.Delayed <= 0 {
 		return err
 	}
 	t, err := w.follow(r.Ticket)
 	if err != nil || t == nil {
 		return err
 	}
-	if worse {
+	if worse || stuck {
 		err = w.deliveryFailed(t, &row)
 	} else {
 		err = w.deliveryLate(t, &row, r.Delayed)
@@ -103,7 +104,11 @@ func (w *work) deliveryLate(t *ticketRow, row *deliveryRow, delay time.Duration)
 
 func (w *work) deliveryFailed(t *ticketRow, row *deliveryRow) error {
 	system := Actor{Kind: "system"}
-	err := w.record(t, "message.bounced", system, failedDelivery{
+	event := "message.bounced"
+	if row.State == "held" {
+		event = "message.held"
+	}
+	err := w.record(t, event, system, failedDelivery{
 		Message: row.Message, Recipient: row.Recipient, State: row.State, Code: row.Code, Enhanced: row.Enhanced, Text: row.Text,
 	})
 	if err != nil || w.d.writer(message.Fold(row.Recipient)) != nil {

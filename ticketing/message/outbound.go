@@ -43,6 +43,9 @@ type Report struct {
 	At        time.Time
 	Next      time.Time // next attempt, when deferred
 
+	// Hold is set when the queue itself holds a mail that a person wrote, until
+	// another person decides: "suppressed". Its ticket should hear of it.
+	Hold string
 	// Delayed is set in the one report in which a mail that still waits has
 	// become late enough for a word on its ticket: an hour, then a day.
 	Delayed time.Duration
