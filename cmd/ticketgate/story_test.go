@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -62,10 +64,44 @@ func TestStories(t *testing.T) {
 			"sink": func(ts *testscript.TestScript, neg bool, args []string) {
 				l, err := net.Listen("tcp", ts.Getenv("SINK"))
 				ts.Check(err)
-				server := smtp.NewServer(sink{})
+				server := smtp.NewServer(sink{ts.MkAbs("sink")})
 				server.Domain = "sink.example"
 				go server.Serve(l)
 				ts.Defer(func() { server.Close() })
+			},
+			// got FILE WORDS waits until a mail with the words has come to the
+			// sink and copies it to FILE.
+			"got": func(ts *testscript.TestScript, neg bool, args []string) {
+				for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+					mails, _ := filepath.Glob(filepath.Join(ts.MkAbs("sink"), "*.eml"))
+					for _, name := range mails {
+						if mail, err := os.ReadFile(name); err == nil && strings.Contains(string(mail), args[1]) {
+							ts.Check(os.WriteFile(ts.MkAbs(args[0]), mail, 0o600))
+							return
+						}
+					}
+				}
+				ts.Fatalf("no mail with %q came", args[1])
+			},
+			// click METHOD FILE follows the List-Unsubscribe link of a mail at
+			// the daemon's HTTP address and prints the page.
+			"click": func(ts *testscript.TestScript, neg bool, args []string) {
+				mail := strings.ReplaceAll(ts.ReadFile(args[1]), "\r\n ", "")
+				_, link, ok := strings.Cut(mail, "List-Unsubscribe: <https://")
+				_, path, _ := strings.Cut(link, "/")
+				path, _, closed := strings.Cut(strings.ReplaceAll(path, " ", ""), ">")
+				if !ok || !closed {
+					ts.Fatalf("no link in %s", mail)
+				}
+				req, err := http.NewRequest(args[0], "http://"+ts.Getenv("HTTP")+"/"+path, strings.NewReader("List-Unsubscribe=One-Click"))
+				ts.Check(err)
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				res, err := http.DefaultClient.Do(req)
+				ts.Check(err)
+				page, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				ts.Check(err)
+				fmt.Fprintf(ts.Stdout(), "%s\n%s", res.Status, page)
 			},
 			// publish puts the TXT records that stand in the last command's
 			// output, as lines of a zone file, into the name server
@@ -137,20 +173,36 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// sink is a mail server that takes everything but mail to nobody.
-type sink struct{}
+// sink is a mail server that takes everything but mail to nobody, and puts it
+// into a folder.
+type sink struct{ dir string }
 
-func (sink) NewSession(*smtp.Conn) (smtp.Session, error) { return sink{}, nil }
-func (sink) Mail(string, *smtp.MailOptions) error        { return nil }
+func (s sink) NewSession(*smtp.Conn) (smtp.Session, error) { return s, nil }
+func (sink) Mail(string, *smtp.MailOptions) error          { return nil }
 func (sink) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if strings.HasPrefix(to, "nobody@") {
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "who is that?"}
 	}
 	return nil
 }
-func (sink) Data(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	return err
+
+func (s sink) Data(r io.Reader) error {
+	mail, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, "*.tmp")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(mail); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), strings.TrimSuffix(f.Name(), ".tmp")+".eml")
 }
 func (sink) Reset()        {}
 func (sink) Logout() error { return nil }
