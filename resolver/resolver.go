@@ -156,7 +156,7 @@ func (r *Resolver) Query(ctx context.Context, name string, qtype uint16) Answer 
 	}
 	key := question.key()
 	if a, ok := r.cache.get(key, r.o.Now()); ok {
-		r.metrics.count(a.Outcome, true)
+		r.metrics.cached(qtype)
 		a.Cached = true
 		return a
 	}
@@ -165,8 +165,9 @@ func (r *Resolver) Query(ctx context.Context, name string, qtype uint16) Answer 
 	done := r.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Deadline)
 		defer cancel()
+		start := r.o.Now()
 		a, size := r.ask(ctx, question)
-		r.metrics.count(a.Outcome, false)
+		r.metrics.asked(qtype, a.Outcome, r.o.Now().Sub(start))
 		if a.Until.After(r.o.Now()) {
 			r.cache.put(key, a, size)
 		}

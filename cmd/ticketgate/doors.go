@@ -72,6 +72,7 @@ func (p *program) openSMTP(ctx context.Context) error {
 		TLS:      p.certs.TLS(),
 
 		ClientCerts: p.clientCerts(),
+		Panicked:    p.panics.Inc,
 		Auth:        newMailLogin(p.cfg, p.passwords),
 		Domains:     p.domains(),
 		NullMX:      p.nullMX,
@@ -189,6 +190,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		OptOuts:      p.desk,
 		House:        house{p},
 		Records:      p.dnsRecords,
+		Panicked:     p.panics.Inc,
 		Hostname:     string(p.cfg.Hostname),
 		PublicURL:    p.publicURL(),
 		MaxMessage:   int64(p.cfg.Limits.MessageSize),

@@ -95,6 +95,7 @@ type program struct {
 	api       *api.API
 	blobs     *blob.Store
 	due       *agenda.Agenda
+	panics    prometheus.Counter
 
 	addrs    map[string]string // listener → address
 	open     atomic.Bool       // every listener is up
@@ -198,7 +199,11 @@ func (p *program) registerBuildInfo() error {
 		Help: "Version of the running program; the value is 1.",
 	}, []string{"version", "goversion"})
 	info.WithLabelValues(version, goVersion()).Set(1)
-	for _, c := range []prometheus.Collector{info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	p.panics = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ticketgate_panics_total",
+		Help: "Panics that were recovered; each is a defect of ours.",
+	})
+	for _, c := range []prometheus.Collector{info, p.panics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := p.world.metrics.Register(c); err != nil {
 			return err
 		}

@@ -60,6 +60,7 @@ type Options struct {
 	Version    string
 	Now        func() time.Time
 	Random     io.Reader // for request ids
+	Panicked   func()    // counts a panic that was recovered; nil counts none
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }

@@ -57,6 +57,9 @@ func (a *API) wrap(next http.Handler) http.Handler {
 		defer func() {
 			recovered := recover()
 			if recovered != nil && recovered != http.ErrAbortHandler {
+				if a.o.Panicked != nil {
+					a.o.Panicked()
+				}
 				a.o.Log.ErrorContext(r.Context(), "panic in an http request", "request", req.id, "panic", recovered, "stack", string(debug.Stack()))
 				if out.status == 0 {
 					writeProblem(out, r, newProblem(http.StatusInternalServerError, "internal", "something went wrong on our side"))

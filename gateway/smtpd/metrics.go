@@ -17,7 +17,6 @@ type metrics struct {
 	commands    *prometheus.HistogramVec
 	tlsSessions *prometheus.CounterVec
 	logins      *prometheus.CounterVec
-	panics      prometheus.Counter
 }
 
 // The words of the labels. What is not among them is counted as the last one,
@@ -51,8 +50,6 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}}, []string{"listener", "command", "code_class"}),
 		tlsSessions: counter("tls_sessions_total", "TLS sessions by direction and version.", "direction", "version"),
 		logins:      counter("logins_total", "Logins: ok, failed, blocked (not tried after too many failures from one network).", "result"),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "ticketgate_smtp_panics_total",
-			Help: "Panics recovered in SMTP sessions."}),
 	}
 	for _, l := range listenerNames {
 		m.open.WithLabelValues(l)
@@ -82,7 +79,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	return m, errors.Join(reg.Register(m.open), reg.Register(m.connections), reg.Register(m.messages), reg.Register(m.size),
-		reg.Register(m.rejections), reg.Register(m.commands), reg.Register(m.tlsSessions), reg.Register(m.logins), reg.Register(m.panics))
+		reg.Register(m.rejections), reg.Register(m.commands), reg.Register(m.tlsSessions), reg.Register(m.logins))
 }
 
 func (m *metrics) connection(listener, result string) {

@@ -47,9 +47,10 @@ type Options struct {
 	// Proxies are networks of load balancers of ours. A connection from there
 	// must begin with a PROXY header (version 1 or 2), and counts as its
 	// client's. A header from anywhere else ends the session.
-	Proxies []netip.Prefix
-	Limits  Limits
-	Now     func() time.Time
+	Proxies  []netip.Prefix
+	Panicked func() // counts a panic that was recovered; nil counts none
+	Limits   Limits
+	Now      func() time.Time
 	// Sleep waits, or returns early when ctx ends. nil waits by the clock.
 	Sleep      func(ctx context.Context, d time.Duration)
 	Random     io.Reader             // for ids in replies and logs
@@ -92,6 +93,9 @@ func New(o Options) (*Server, error) {
 	o.Limits = o.Limits.withDefaults()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Panicked == nil {
+		o.Panicked = func() {}
 	}
 	if o.Redact == nil {
 		o.Redact = redact

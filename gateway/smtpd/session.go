@@ -81,7 +81,7 @@ func (s *Server) recover(g *guard, err *error) {
 		return
 	}
 	id := s.id()
-	s.metrics.panics.Inc()
+	s.o.Panicked()
 	s.o.Log.Error("smtp panic", "conn", g.trace, "id", id, "panic", v, "stack", string(debug.Stack()))
 	if err != nil {
 		*err = say(451, 4, 3, 0, "temporary problem on our side ("+id+")", "internal").wire()
