@@ -44,9 +44,10 @@ type incoming struct {
 	aliases   []scoped          // verified alias tokens in To and Cc
 	cutShort  bool              // To or Cc may have been longer than what was read
 
-	auto   message.Automatic
-	bounce *message.Bounce // of a delivery report or a complaint
-	loop   string          // why it is a loop, "" if it is none
+	auto      message.Automatic
+	bounce    *message.Bounce // of a delivery report or a complaint
+	tlsReport *message.TLSReport
+	loop      string // why it is a loop, "" if it is none
 
 	subject   string
 	tags      []subjectTag
@@ -285,6 +286,7 @@ func (d *Desk) readPeople(in *incoming) {
 // readNature finds out what machines say of the mail.
 func (d *Desk) readNature(in *incoming) {
 	in.auto = message.Classify(in.mail, in.arrival.EnvelopeFrom)
+	in.tlsReport = message.ParseTLSReport(in.mail)
 	if in.auto.Class == "" {
 		in.auto.Class = "none"
 	}

@@ -23,6 +23,7 @@ type metrics struct {
 	bounces    *prometheus.CounterVec
 	complaints prometheus.Counter
 	optOuts    *prometheus.CounterVec
+	tls        tlsMetrics
 }
 
 func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
@@ -49,6 +50,7 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 			Name: "ticketgate_complaints_received_total", Help: "Proven complaints about mails of ours.",
 		}),
 	}
+	m.tls = newTLSMetrics(d, vec)
 	for _, reason := range heldReasons {
 		m.held.WithLabelValues(reason)
 	}
@@ -64,7 +66,7 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, m.bounces, m.complaints, m.optOuts, newStock(d)} {
+	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, m.bounces, m.complaints, m.optOuts, m.tls.reports, m.tls.sessions, newStock(d)} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -99,6 +101,7 @@ func (m *metrics) count(t tally) {
 	}
 	m.complaints.Add(float64(t.complaints))
 	m.expired.Add(float64(t.expired))
+	m.tls.count(t.tlsReport)
 }
 
 // stock shows how many tickets there are. The numbers are counters in the

@@ -48,6 +48,9 @@ func (w *work) receive(in *incoming) (*Receipt, error) {
 		return nil, err
 	}
 	past, err := w.earlier(in)
+	if len(past) == 0 {
+		w.tally.tlsReport = in.provenTLSReport()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ticketgate/ticketing/agenda"
 	"ticketgate/ticketing/journal"
+	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
@@ -51,6 +52,7 @@ type tally struct {
 
 	bounces    []string // hard soft delayed delivered
 	complaints int
+	tlsReport  *message.TLSReport
 }
 
 type labels2 struct{ a, b string }
