@@ -342,3 +342,63 @@ func TestReplyAllPolicy(t *testing.T) {
 		}
 	}
 }
+
+// Scenario 29 for a third party: the question about him is answered by it.
+func TestThirdPartyBecomesATicket(t *testing.T) {
+	t.Parallel()
+	b, n := openWithTicket(t)
+	m := b.strangerOn(n, xAddr)
+	fresh, copied, err := b.desk.Split(context.Background(), agent("otto"), n, m.ID)
+	if err != nil || fresh.Requester.Address != xAddr || copied.Visibility != "public" {
+		t.Fatalf("%+v %+v, %v", fresh, copied, err)
+	}
+	if tk := b.ticket(n); slices.Contains(tk.Flags, "third_party_pending") || b.ccs(n) != cAddr {
+		t.Errorf("ticket %+v", tk)
+	}
+	if m = b.message(m.ID); m.Visibility != "internal" {
+		t.Errorf("message %+v", m)
+	}
+}
+
+// Scenario 36: answers between the quoted lines, and a footer in Polish.
+func TestScenario36Interleaved(t *testing.T) {
+	t.Parallel()
+	b, n := openWithTicket(t)
+	p := b.publish(n, "Is it plugged in?\nWhich colour is it?")
+	l := b.mailTo(n, p.Mail, rAddr, message.RoleRequester, false)
+	head, _, _ := strings.Cut(answer(rAddr, "Printer", l, toUs, toCC, "Content-Type: text/plain; charset=utf-8"), "\n\n")
+	text := head + "\n\n> Is it plugged in?\nYes, since Monday.\n> Which colour is it?\nBlack.\n\nPozdrawiam\nAnna\n\nW dniu 2.03.2026 o 09:00, Help Support pisze:\n> Is it plugged in?\n> Which colour is it?\n"
+	m := b.want(b.take(mail{to: []string{l.replyTo}, text: text}), "reply", n)
+	c, err := b.desk.Content(context.Background(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"Yes, since Monday.", "Black.", "Pozdrawiam"} {
+		if !strings.Contains(c.VisibleText, line) {
+			t.Errorf("visible text without %q:\n%s", line, c.VisibleText)
+		}
+	}
+	if strings.Contains(c.VisibleText, "pisze") || !strings.Contains(c.QuotedText, "pisze") {
+		t.Errorf("the footer is visible:\n%s", c.VisibleText)
+	}
+	raw, err := b.desk.Raw(context.Background(), m)
+	if err != nil || readAll(t, raw) != strings.ReplaceAll(text, "\n", "\r\n") {
+		t.Errorf("the raw mail has changed: %v", err)
+	}
+}
+
+// Scenario 37: nothing but a quotation, and an image in it.
+func TestScenario37OnlyQuote(t *testing.T) {
+	t.Parallel()
+	b, n := openWithTicket(t)
+	p := b.publish(n, "Is it plugged in?")
+	l := b.mailTo(n, p.Mail, rAddr, message.RoleRequester, false)
+	head, _, _ := strings.Cut(answer(rAddr, "Printer", l, toUs, toCC, "MIME-Version: 1.0", "Content-Type: multipart/related; boundary=b"), "\n\n")
+	text := head + "\n\n--b\nContent-Type: text/html; charset=utf-8\n\n<img src=\"cid:shot\"><blockquote type=\"cite\">Is it plugged in?</blockquote>\n--b\n" +
+		"Content-Type: image/png\nContent-ID: <shot>\nContent-Transfer-Encoding: base64\n\niVBORw0KGgo=\n--b--\n"
+	m := b.want(b.take(mail{to: []string{l.replyTo}, text: text}), "reply", n)
+	c, err := b.desk.Content(context.Background(), m)
+	if err != nil || len(c.Attachments) != 1 || c.Attachments[0].ContentType != "image/png" || m.Visibility != "public" {
+		t.Errorf("content %+v, %v", c, err)
+	}
+}

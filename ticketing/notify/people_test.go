@@ -163,3 +163,58 @@ func TestScenario03Accept(t *testing.T) {
 		t.Errorf("refusing whom we accepted: %v", err)
 	}
 }
+
+// Scenario 47: an agent answers all in a plain mail program. The customers stand
+// in his mail under our addresses, and each hears once, from us.
+func TestScenario47ReplyAll(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	first := o.receive("anna@customer.example", []string{"support@help.example"},
+		strings.Replace(annasMail, "To: support@help.example", "To: support@help.example\nCc: bo@customer.example", 1))
+	to, raw := answer(pick(t, first, "otto@staff.example"), "otto@staff.example", "<o1@staff.example>", "Please leave the building.")
+	for _, address := range to {
+		if !strings.HasPrefix(address, "support+") {
+			t.Errorf("the program would write to %s itself", address)
+		}
+	}
+	told := o.receive("otto@staff.example", to, raw)
+	if got := recipients(told); !slices.Equal(got, []string{"anna@customer.example", "bo@customer.example"}) {
+		t.Fatalf("told %v", got)
+	}
+	for _, s := range told {
+		if strings.Contains(s.raw, "otto@") || !strings.Contains(s.mail.Text(), "Please leave") {
+			t.Errorf("%s gets:\n%s", s.To, s.raw)
+		}
+	}
+	if m := o.lastMessage(1001); m.Visibility != "public" || m.Author.Agent != "otto" {
+		t.Errorf("message %+v", m)
+	}
+}
+
+// A mail that an agent passed on: staff read his remark, and customers who come
+// later read their colleague's words only.
+func TestForwardKeepsTheRemarkInside(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	told := o.receive("otto@staff.example", []string{"support@help.example"}, "From: <otto@staff.example>\nTo: support@help.example\nSubject: Fwd: Printer\nMessage-ID: <f1@staff.example>\n\n"+
+		"REMARK: a difficult one.\n\n-------- Forwarded Message --------\nSubject: Printer\nDate: Mon, 2 Nov 2026 12:00:00 +0000\nFrom: Anna Kunde <anna@customer.example>\nTo: Otto <otto@staff.example>\n\nIt burns.\n")
+	if got := recipients(told); !slices.Equal(got, []string{"ada@staff.example"}) {
+		t.Fatalf("told %v", got)
+	}
+	if text := told[0].mail.Text(); !strings.Contains(text, "REMARK") || !strings.Contains(text, "It burns.") {
+		t.Errorf("Ada reads:\n%s", text)
+	}
+	_, reply := o.post(1001, "public", "Please leave the building.")
+	backlog := o.do(func(ctx context.Context) error {
+		_, err := o.d.AddCC(ctx, o.as("otto"), 1001, message.Address{Addr: "bo@customer.example"})
+		return err
+	})
+	for _, s := range append(reply, backlog...) {
+		if text := s.mail.Text() + s.mail.HTML(); strings.Contains(text, "REMARK") || !strings.Contains(text, "It burns.") {
+			t.Errorf("%s reads:\n%s", s.To, text)
+		}
+	}
+	if len(reply) != 1 || len(backlog) != 1 {
+		t.Errorf("%v, %v", recipients(reply), recipients(backlog))
+	}
+}
