@@ -43,7 +43,7 @@ func proven(a *affair) bool {
 // vouched reports whether the message may cause mail to customers: one of our
 // people wrote it, its author is proven, or he was met before.
 func vouched(a *affair) bool {
-	return a.msg == nil || byUs(a.msg) || proven(a) || a.notice.KnownContact
+	return a.msg == nil || byUs(a.msg) || proven(a) || a.notice.KnownContact || a.notice.Actor.Kind != "contact" // one of ours let it be read
 }
 
 // Acks knows who was acknowledged lately.
