@@ -46,6 +46,8 @@ var walls = []wall{
 		"a door opens no transaction and knows no outbound queue"},
 	{"gateway/login", []string{"ticketing", "ticketing/store"},
 		"people and tokens are rows of their own; login stores them through the port"},
+	{"gateway/replay", []string{"ticketing/store"},
+		"kept answers are rows of their own; replay stores them through the port and knows nothing of what they say"},
 	{"gateway/certs", []string{"ticketing/store"},
 		"what an authority gave is a row of its own; certs stores it through the port and knows no mail"},
 	{"cmd", []string{"config", "resolver", "gateway/...", "delivery/...", "ticketing", "ticketing/..."},

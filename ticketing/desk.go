@@ -66,6 +66,7 @@ type Desk struct {
 	acked   func(store.Tx, string) (bool, string, error)
 	texts   texts
 	outbox  Outbox
+	present presences
 	tables
 	staff
 }

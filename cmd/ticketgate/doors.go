@@ -15,6 +15,7 @@ import (
 	"ticketgate/gateway/api"
 	"ticketgate/gateway/intake"
 	"ticketgate/gateway/mailauth"
+	"ticketgate/gateway/replay"
 	"ticketgate/gateway/smtpd"
 )
 
@@ -189,6 +190,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		Keys:         keysPort{p.dkim, p.outbound},
 		OptOuts:      p.desk,
 		House:        house{p},
+		Replays:      replay.New(p.db),
 		Records:      p.dnsRecords,
 		Panicked:     p.panics.Inc,
 		Hostname:     string(p.cfg.Hostname),

@@ -9,7 +9,8 @@
 // [API.LocalHandler] is for the control socket, where the file system has
 // asked already. [AdminHandler] serves health and metrics apart from both.
 // There is no CORS and no cookie, so a web page cannot use a visitor's rights.
-// Idempotency keys and rate limits are not part of this version.
+// A POST with an idempotency key is carried out once (package replay). Rate
+// limits are not part of this version.
 package api
 
 import (
@@ -29,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ticketgate/gateway/login"
+	"ticketgate/gateway/replay"
 )
 
 // Base is the path all resources are under.
@@ -48,6 +50,9 @@ type Options struct {
 	Keys         SigningKeys
 	House        House
 	OptOuts      OptOuts
+	// Replays keep answers to requests with an idempotency key; nil ignores
+	// such keys.
+	Replays Replays
 	// Records lists the DNS records our domains need; nil serves none.
 	Records func(context.Context) ([]Record, error)
 	// Hostname names this server in trace fields.
@@ -98,6 +103,7 @@ func New(o Options) (*API, error) {
 	a.registerSecrets()
 	a.registerOperations()
 	a.registerWork()
+	a.registerPresence()
 	a.registerHeld()
 	a.registerOutbound()
 	a.registerTokens()
@@ -203,12 +209,12 @@ func (a *API) serveNothing(w http.ResponseWriter, r *http.Request) {
 }
 
 // Handler serves the API to whoever shows a valid token.
-func (a *API) Handler() http.Handler { return a.wrap(a.withToken(a.mux)) }
+func (a *API) Handler() http.Handler { return a.wrap(a.withToken(a.once(a.mux))) }
 
 // LocalHandler serves the API on the control socket without a token, as the
 // administrator or, with the header Ticketgate-Agent, as an agent. It must
 // never be reachable over a network.
-func (a *API) LocalHandler() http.Handler { return a.wrap(a.withLocal(a.mux)) }
+func (a *API) LocalHandler() http.Handler { return a.wrap(a.withLocal(a.once(a.mux))) }
 
 // Server returns an http.Server with bounds on how long a client may take.
 // Bodies are bounded per resource.
@@ -240,6 +246,11 @@ func register[I, O any](a *API, op operation, h func(context.Context, *I) (*O, e
 	op.Responses["default"] = &huma.Response{
 		Description: "A problem (RFC 9457)",
 		Content:     map[string]*huma.MediaType{problemType: {Schema: problem}},
+	}
+	if op.Method == http.MethodPost && a.o.Replays != nil {
+		most := replay.MaxKey
+		op.Parameters = append(op.Parameters, &huma.Param{Name: keyHeader, In: "header", Schema: &huma.Schema{Type: "string", MaxLength: &most},
+			Description: "names this request: asked again under the same key within a day, it is answered the same and done once"})
 	}
 	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
 		if asking(ctx.Context()).identity.Has(op.scopes...) {

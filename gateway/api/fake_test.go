@@ -19,6 +19,7 @@ import (
 
 	"ticketgate/gateway/intake"
 	"ticketgate/gateway/login"
+	"ticketgate/gateway/replay"
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/blob"
 	"ticketgate/ticketing/message"
@@ -317,6 +318,7 @@ func newStage(t *testing.T) *stage {
 		Desk: s.desk, Outbound: s.outbound, Intake: s.intake, Tokens: s.tokens,
 		Control: s.control, Suppressions: s.control, Keys: s.control, House: s.control, OptOuts: s.desk,
 		AppPasswords: login.NewAppPasswords(login.Options{DB: db, Random: rand.Reader}),
+		Replays:      replay.New(db),
 		Hostname:     "mail.help.example",
 		PublicURL:    "https://desk.help.example", MaxMessage: 1 << 20, Version: "test",
 		Now: func() time.Time { return noon }, Random: rand.Reader,

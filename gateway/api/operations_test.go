@@ -73,6 +73,33 @@ func (d *fakeDesk) Times(_ context.Context, ticket uint64) ([]*ticketing.TimeEnt
 	return []*ticketing.TimeEntry{{ID: "tim_1", Minutes: 15}, {ID: "tim_2", Minutes: 10}}, d.err
 }
 
+func (d *fakeDesk) Appear(_ context.Context, by ticketing.Actor, ticket uint64, doing, draft string) ([]ticketing.Presence, error) {
+	d.did(by, "appear %d %s %s", ticket, doing, draft)
+	return []ticketing.Presence{{Agent: "otto", Name: "Otto", Doing: doing, Draft: draft, Since: noon, Seen: noon}}, d.err
+}
+
+func (d *fakeDesk) Present(_ context.Context, by ticketing.Actor, ticket uint64) ([]ticketing.Presence, error) {
+	return nil, d.err
+}
+
+func (d *fakeDesk) Leave(_ context.Context, by ticketing.Actor, ticket uint64) error {
+	d.did(by, "leave %d", ticket)
+	return d.err
+}
+
+func TestPresence(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	wantJSON(t, s.local("PUT", "/tickets/1001/presence", `{"doing":"replying","draft":"Dear"}`, AgentHeader, "otto"), 200,
+		`{"items":[{"agent":"otto","name":"Otto","doing":"replying","draft":"Dear","since":"2026-03-01T12:00:00Z","seen_at":"2026-03-01T12:00:00Z","draft_at":null}],"next":null}`)
+	wantJSON(t, s.do("GET", "/tickets/1001/presence", ""), 200, `{"items":[],"next":null}`)
+	if w := s.local("DELETE", "/tickets/1001/presence", "", AgentHeader, "otto"); w.Code != 204 || s.desk.actor.Agent != "otto" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	wantProblem(t, s.do("PUT", "/tickets/1001/presence", `{"doing":"sleeping"}`), 422, "invalid")
+	wantProblem(t, s.do("PUT", "/tickets/999/presence", `{"doing":"viewing"}`), 404, "not_found")
+}
+
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

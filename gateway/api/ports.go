@@ -25,6 +25,7 @@ type Desk interface {
 	Secrets
 	Operations
 	Work
+	Present
 }
 
 // Staff are the configured nouns.

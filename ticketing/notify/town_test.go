@@ -48,6 +48,8 @@ type town struct {
 	steps  []string // what was done, for a failure's report
 	mails  int      // to us
 	seen   map[string]int
+	late   bool   // the notifier has not told the last deed yet
+	latest uint64 // the ticket of the last message
 
 	repeated []string // marks in the mail a customer sent last
 }
@@ -267,7 +269,13 @@ func (w *town) compose(m writing) string {
 			line("References: %s", strings.Join(append(m.answers.mail.Header.IDs("References"), id), "\n "))
 		}
 	}
-	line("Thread-Topic: %s", m.subject)
+	topic := m.subject
+	if m.by.agent != "" { // that of whatever he answered, which may be anything
+		word := w.newMark("")
+		w.marks[word].secret = "it is a topic of an agent's program"
+		topic = word
+	}
+	line("Thread-Topic: %s", topic)
 	line("Date: %s", w.clock.now().Format(time.RFC1123Z))
 	for _, x := range m.extra {
 		line("%s", x)

@@ -23,13 +23,13 @@ import (
 // TICKETGATE_TOWN_STEPS asks for more steps than a test run has time for.
 func TestTown(t *testing.T) {
 	t.Parallel()
-	steps, seeds := 250, uint64(8)
+	steps, seeds := 250, uint64(16)
 	if s := os.Getenv("TICKETGATE_TOWN_STEPS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		seeds = max(8, uint64(n/250))
+		seeds = max(1, uint64(n/steps))
 	}
 	only := os.Getenv("TICKETGATE_TOWN_SEED")
 	for seed := range seeds {
@@ -42,8 +42,8 @@ func TestTown(t *testing.T) {
 			customers, staff := 0, 0
 			for range steps {
 				w.step()
-				if w.chance(15) {
-					continue // the notifier is late
+				if w.late = w.chance(25); w.late {
+					continue
 				}
 				for _, p := range w.deliver() {
 					if w.citizenAt(p.To).agent == "" {

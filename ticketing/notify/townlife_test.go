@@ -64,10 +64,14 @@ func (w *town) noted(r *ticketing.Receipt, words ...string) {
 		if err != nil {
 			w.fatal("%v", err)
 		}
-		for _, word := range words {
-			if o.Outcome == "new_ticket" && strings.Contains(m.Subject, word) {
+		w.latest = o.Ticket
+		w.mustStayInside(m)
+		if o.Outcome == "new_ticket" {
+			for _, word := range markForm.FindAllString(m.Subject, -1) {
 				w.marks[word].tickets = append(w.marks[word].tickets, o.Ticket)
 			}
+		}
+		for _, word := range words {
 			w.marks[word].messages = append(w.marks[word].messages, o.Message)
 		}
 		if o.Outcome == "new_ticket" && !slices.Contains(w.open, o.Ticket) {
@@ -327,7 +331,37 @@ func (w *town) posted() {
 	m, err := w.desk.Post(bg, by, t.Number, n)
 	w.did("%s%s posts on %d, %s: %s (%v)", by.Kind, by.Agent, t.Number, n.Visibility, word, err)
 	if w.check(err) {
+		w.latest = t.Number
 		w.marks[word].messages = append(w.marks[word].messages, m.ID)
+	}
+}
+
+// mustStayInside knows better than the desk what may not be public, whoever
+// decided it: strangers, machines, light agents, and answers to what was
+// internal.
+func (w *town) mustStayInside(m *ticketing.Message) {
+	if m.Visibility != "public" {
+		return
+	}
+	why := ""
+	by, _ := w.desk.Writer(m.Author.Address)
+	switch {
+	case m.Author.Role == "third_party":
+		why = "a stranger wrote it"
+	case m.Automatic.Class == "autoreply":
+		why = "a machine wrote it"
+	case by != nil && by.Light && m.Author.Role != "requester" && m.Author.Role != "cc":
+		why = "a light agent wrote it"
+	case m.Author.Role == "follower" && by == nil:
+		why = "a follower who is nobody wrote it"
+	}
+	for _, id := range append(slices.Clone(m.InReplyTo), m.References...) {
+		if token, err := w.desk.Keyring().ParseMessageID(id); err == nil && token.Internal && slices.Contains(m.InReplyTo, id) && m.Seq > 1 {
+			why = "it answers what is internal"
+		}
+	}
+	if why != "" {
+		w.fatal("message %s by %s is public: %s", m.ID, m.Author.Address, why)
 	}
 }
 
@@ -450,10 +484,37 @@ func (w *town) created() {
 	}
 }
 
+// meddle does something to what the notifier has not told yet: the last public
+// message becomes internal, or somebody who was to hear of it leaves.
+func (w *town) meddle() {
+	t, err := w.desk.Ticket(bg, w.latest)
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	list, err := w.desk.Messages(bg, t.Number, max(0, t.MessageCount-1), 1)
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	switch {
+	case w.chance(50) && len(list) > 0:
+		_, _, err = w.desk.SetVisibility(bg, w.system(), list[0].ID, "internal")
+		w.did("system on %d: internal %s, before it is told (%v)", t.Number, list[0].ID, err)
+	case len(t.CCs) > 0:
+		gone := pickOne(w, t.CCs).Address
+		_, err = w.desk.RemoveCC(bg, w.system(), t.Number, gone)
+		w.did("system on %d: no cc %s, before it is told (%v)", t.Number, gone, err)
+	}
+	w.check(err)
+}
+
 // step is one deed.
 func (w *town) step() {
 	if len(w.open) == 0 {
 		w.newMail()
+		return
+	}
+	if w.late && w.latest != 0 && w.chance(50) {
+		w.meddle()
 		return
 	}
 	switch n := w.rnd.IntN(100); {
