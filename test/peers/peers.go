@@ -6,10 +6,12 @@ package peers
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,15 +53,22 @@ func Run(t testing.TB, stdin, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// FreeAddr returns a loopback address nobody listens on.
+// FreeAddr returns a loopback address nobody listens on. The system would give
+// one of the ports from which connections go out, and might have given it to one
+// of those before somebody listens there; below them nobody takes any.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var last error
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(10000+rand.IntN(22000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+		last = err
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal(last)
+	return ""
 }
 
 // Dir returns a directory that other users' processes can enter, removed at
