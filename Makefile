@@ -1,6 +1,6 @@
 # make test       everything CI runs: vet, unit tests, real peers, the demo
 # make test-unit  what needs nothing but Go and a C compiler (race detector)
-# make bench      ratios against Postfix on this machine; reading mails against enmime
+# make bench      ratios against Postfix on this machine; reading mails against enmime; reply extraction in MB/s
 # make fuzz       every fuzz target for FUZZTIME each
 # make lint       gofmt and go vet
 # make build      one static binary in bin/
@@ -28,6 +28,7 @@ peers:
 
 bench: peers build
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
+	$(GO) test -run '^$$' -bench . -benchtime 500x -timeout 10m ./ticketing/message
 	cd test/bench/mime && $(GO) test -v -run . -bench . -benchtime 500x -timeout 10m .
 
 fuzz:

@@ -46,15 +46,15 @@ type region struct {
 const maxRegions = 100
 
 // structure notes what an element that begins says about its lines.
-func (w *textWriter) structure(name string, attr map[string]string) {
-	mark, split, cites := structureOf(attr["class"] + " " + attr["id"])
-	if _, ok := attr["data-signatureblock"]; ok {
+func (w *textWriter) structure(name string, attr attributes) {
+	mark, split, cites := structureOf(attr.value("class") + " " + attr.value("id"))
+	if _, ok := attr.get("data-signatureblock"); ok {
 		mark |= markSig
 	}
 	if name == "blockquote" {
-		style := strings.ReplaceAll(strings.ToLower(attr["style"]), " ", "")
+		style := strings.ReplaceAll(strings.ToLower(attr.value("style")), " ", "")
 		w.quote++
-		if cites || attr["cite"] != "" || strings.EqualFold(attr["type"], "cite") || w.region > 0 || w.mark&markQuoted != 0 ||
+		if cites || attr.value("cite") != "" || strings.EqualFold(attr.value("type"), "cite") || w.region > 0 || w.mark&markQuoted != 0 ||
 			strings.Contains(style, "border-left:") && !strings.Contains(style, "border-left:none") && !strings.Contains(style, "border-left:0") {
 			w.cited++
 		}

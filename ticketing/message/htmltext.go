@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 )
@@ -59,6 +60,7 @@ type textWriter struct {
 	from   int    // length of line where its text begins; -1 when the line has ended since
 
 	textState
+	attrs      attributes
 	open       []openText
 	count      map[string]int // of open elements by name
 	regions    []region
@@ -110,16 +112,9 @@ func (w *textWriter) render(src string) {
 }
 
 func (w *textWriter) tag(z *html.Tokenizer, closed bool) {
-	b, more := z.TagName()
-	name := string(b)
-	attr := map[string]string{}
-	for more && len(attr) < 64 {
-		var k, v []byte
-		k, v, more = z.TagAttr()
-		if _, dup := attr[string(k)]; !dup {
-			attr[string(k)] = string(v)
-		}
-	}
+	var name string
+	name, w.attrs = tagOf(z, w.attrs[:0])
+	attr := w.attrs
 	w.implied(name)
 	before := w.textState
 	if !w.hidden {
@@ -234,16 +229,16 @@ var blockElements = map[string]bool{"p": true, "h1": true, "h2": true, "h3": tru
 	"address": true, "center": true, "form": true, "main": true, "nav": true, "aside": true, "pre": true, "blockquote": true, "ul": true, "ol": true, "hr": true}
 
 // hides: preview lines of newsletters, and the like.
-func hides(name string, attr map[string]string) bool {
+func hides(name string, attr attributes) bool {
 	switch name {
 	case "div", "span", "td", "table", "font", "p":
-		style := strings.ReplaceAll(strings.ToLower(attr["style"]), " ", "")
+		style := strings.ReplaceAll(strings.ToLower(attr.value("style")), " ", "")
 		return strings.Contains(style, "display:none") || strings.Contains(style, "mso-hide:all")
 	}
 	return false
 }
 
-func (w *textWriter) start(name string, attr map[string]string) {
+func (w *textWriter) start(name string, attr attributes) {
 	switch name {
 	case "br":
 		w.newline()
@@ -276,9 +271,9 @@ func (w *textWriter) start(name string, attr map[string]string) {
 		w.cell = len(w.line) > 0 && w.breaks == 0
 	case "a":
 		w.endLink() // links do not nest
-		w.href, w.from = strings.TrimSpace(attr["href"]), len(w.line)
+		w.href, w.from = strings.TrimSpace(attr.value("href")), len(w.line)
 	case "img":
-		if alt := cleanLine(attr["alt"]); alt != "" {
+		if alt := cleanLine(attr.value("alt")); alt != "" {
 			w.word("[" + alt + "]")
 		}
 	}
@@ -379,6 +374,10 @@ func (w *textWriter) word(s string) {
 		}
 	}
 	w.cell, w.space = false, false
+	if printable(s) {
+		w.line = append(w.line, s...)
+		return
+	}
 	for _, r := range s {
 		switch r {
 		case '\u00a0', '\u202f', '\v', '\f', '\u0085', '\u2028', '\u2029', '\n':
@@ -389,8 +388,18 @@ func (w *textWriter) word(s string) {
 		if unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c' { // soft hyphens and invisible marks
 			continue
 		}
-		w.line = append(w.line, string(r)...)
+		w.line = utf8.AppendRune(w.line, r)
 	}
+}
+
+// printable reports whether a text is printable ASCII.
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // newline is an explicit line break.

@@ -124,15 +124,15 @@ type markerFinder struct {
 	endless   bool                             // candidates are cheap
 
 	tries int
-	last  [len(markerStart)]byte // the newest characters that count
-	at    [len(markerStart)]int  // where they stand
+	match int // how much of markerStart the newest characters are
+	begun int // where they begin
 	token []byte
 	from  int
 	in    bool // between the colons
 }
 
 func (f *markerFinder) begin() {
-	f.in, f.token, f.last, f.tries = false, f.token[:0], [len(markerStart)]byte{}, 0
+	f.in, f.token, f.match, f.tries = false, f.token[:0], 0, 0
 }
 
 func (f *markerFinder) text(s string) {
@@ -192,11 +192,22 @@ func (f *markerFinder) char(c byte, at int) {
 			}
 		}
 	}
-	copy(f.last[:], f.last[1:])
-	copy(f.at[:], f.at[1:])
-	f.last[len(f.last)-1], f.at[len(f.at)-1] = c, at
-	if !f.in && string(f.last[:]) == markerStart {
-		f.in, f.token, f.from = true, f.token[:0], f.at[0]
+	switch c {
+	case markerStart[f.match]:
+		if f.match == 0 {
+			f.begun = at
+		}
+		f.match++
+	case markerStart[0]:
+		f.match, f.begun = 1, at
+	default:
+		f.match = 0
+	}
+	if f.match == len(markerStart) {
+		f.match = 0
+		if !f.in {
+			f.in, f.token, f.from = true, f.token[:0], f.begun
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ type sanitizer struct {
 	open  []openTag
 	count map[string]int // of open elements by their name in the mail
 	state hiding
+	attrs attributes
 	marks int // spans around hidden text
 	looks int // elements looked at: what makes the time grow
 
@@ -86,8 +87,9 @@ func (s *sanitizer) run(page string) {
 				s.text(string(z.Text()))
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
-			name, attrs := tagOf(z)
-			s.start(name, attrs, t == html.SelfClosingTagToken)
+			var name string
+			name, s.attrs = tagOf(z, s.attrs[:0])
+			s.start(name, s.attrs, t == html.SelfClosingTagToken)
 		case html.EndTagToken:
 			b, _ := z.TagName()
 			s.end(string(b))
@@ -95,10 +97,11 @@ func (s *sanitizer) run(page string) {
 	}
 }
 
-func tagOf(z *html.Tokenizer) (string, attributes) {
+// tagOf reads a tag; the attributes are appended to a list that may be used
+// again.
+func tagOf(z *html.Tokenizer, attrs attributes) (string, attributes) {
 	b, more := z.TagName()
 	name := string(b)
-	var attrs attributes
 	for n := 0; more && n < maxAttributes; n++ {
 		var k, v []byte
 		k, v, more = z.TagAttr()
@@ -120,6 +123,12 @@ func (a attributes) get(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// value is an attribute's value, "" if there is none.
+func (a attributes) value(name string) string {
+	v, _ := a.get(name)
+	return v
 }
 
 func (s *sanitizer) start(name string, attrs attributes, closed bool) {

@@ -42,7 +42,7 @@ func (h *hiding) style(style string) string {
 			continue
 		}
 		name = strings.ToLower(strings.TrimSpace(name))
-		value = strings.TrimSpace(strings.NewReplacer(`"`, "", "'", "", "\n", " ", "\r", " ", "\t", " ").Replace(value))
+		value = strings.TrimSpace(styleMarks.Replace(value))
 		value = strings.TrimSpace(strings.TrimSuffix(strings.ToLower(value), "!important"))
 		cut = cut || name == "overflow" && value == "hidden"
 		flat = flat || (name == "max-height" || name == "height") && zeroLength(value)
@@ -57,6 +57,9 @@ func (h *hiding) style(style string) string {
 	}
 	return strings.Join(kept, "; ")
 }
+
+// styleMarks leaves out quotes: a value without them means the same.
+var styleMarks = strings.NewReplacer(`"`, "", "'", "", "\n", " ", "\r", " ", "\t", " ")
 
 // hiding is what a page does to make text unseen at a place.
 type hiding struct {
