@@ -51,6 +51,10 @@ func TestPost(t *testing.T) {
 	if len(c.Attachments) != 1 || c.Attachments[0].Filename != "log.txt" || c.Attachments[0].Size != 5 {
 		t.Fatalf("attachments %+v", c.Attachments)
 	}
+	found, err := b.desk.SearchText(ctx, m)
+	if err != nil || found.Visible != "please see the file." || found.Files != "log.txt" || !strings.Contains(found.People, "otto") {
+		t.Errorf("search text %+v, %v", found, err)
+	}
 	a, r, err := b.desk.OpenAttachment(ctx, c.Attachments[0].ID)
 	if err != nil || *a != c.Attachments[0] || readAll(t, r) != "line\n" {
 		t.Errorf("attachment %+v, %v", a, err)

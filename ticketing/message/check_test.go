@@ -30,9 +30,7 @@ func checkMail(t testing.TB, name string, m *Mail) {
 		if p.Start < 0 || p.End < p.Start || p.src == nil && p.in == nil && p.End > m.Size {
 			t.Fatalf("%s: part %s has range [%d,%d) in %d bytes", name, p.Type, p.Start, p.End, m.Size)
 		}
-		if strings.ContainsAny(p.Filename, "/\\\x00\r\n") || strings.HasPrefix(p.Filename, ".") || len(p.Filename) > maxFilename {
-			t.Errorf("%s: unsafe file name %q", name, p.Filename)
-		}
+		checkFilename(t, p.Filename)
 		if p.Type != strings.ToLower(p.Type) || !strings.Contains(p.Type, "/") {
 			t.Errorf("%s: type %q", name, p.Type)
 		}
@@ -91,6 +89,16 @@ func (m *Mail) walk(p *Part, f func(p *Part, depth int)) {
 		}
 	}
 	down(p, 1)
+}
+
+// checkFilename holds for every file name that we hand out.
+func checkFilename(t testing.TB, name string) {
+	t.Helper()
+	checkLine(t, "file name", name)
+	stem, _, _ := strings.Cut(strings.ToLower(name), ".")
+	if strings.ContainsAny(name, `/\<>:"|?*`) || strings.Trim(name, ". ") != name || len(name) > maxFilename || reservedNames[strings.TrimRight(stem, " ")] || strings.ContainsFunc(name, isBidiControl) {
+		t.Errorf("unsafe file name %q", name)
+	}
 }
 
 // checkText holds for every text of several lines that we hand out.

@@ -296,7 +296,7 @@ func safeFilename(name string) string {
 		switch {
 		case r == '\\':
 			return '/'
-		case unicode.IsControl(r) || isBidiControl(r) || r == 0x200E || r == 0x200F || r == utf8.RuneError:
+		case unicode.IsControl(r) || isBidiControl(r) || invisible(r) || r == utf8.RuneError:
 			return -1
 		case strings.ContainsRune(`<>:"|?*`, r):
 			return '_'
@@ -307,10 +307,9 @@ func safeFilename(name string) string {
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
 		name = name[i+1:]
 	}
-	name = strings.TrimLeft(strings.Trim(name, " "), ".")
-	name = strings.TrimRight(name, ". ")
+	name = strings.Trim(name, ". ")
 	stem, _, _ := strings.Cut(name, ".")
-	if reservedNames[strings.ToLower(stem)] {
+	if reservedNames[strings.ToLower(strings.TrimRight(stem, " "))] {
 		name = "_" + name
 	}
 	if len(name) > maxFilename {
@@ -318,14 +317,24 @@ func safeFilename(name string) string {
 		if len(ext) > 32 {
 			ext = ""
 		}
-		name = cutRunes(name, maxFilename-len(ext)) + ext
+		name = strings.TrimRight(cutRunes(name, maxFilename-len(ext)), ". ") + ext
 	}
 	return name
 }
 
+// invisible characters change what a name looks like and not what it is.
+func invisible(r rune) bool {
+	switch r {
+	case 0x00AD, 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0x2060, 0xFEFF:
+		return true
+	}
+	return false
+}
+
 // reservedNames are devices on Windows whatever their extension.
 var reservedNames = map[string]bool{
-	"con": true, "prn": true, "aux": true, "nul": true,
+	"con": true, "prn": true, "aux": true, "nul": true, "conin$": true, "conout$": true, "clock$": true,
+	"com¹": true, "com²": true, "com³": true, "lpt¹": true, "lpt²": true, "lpt³": true,
 	"com1": true, "com2": true, "com3": true, "com4": true, "com5": true, "com6": true, "com7": true, "com8": true, "com9": true,
 	"lpt1": true, "lpt2": true, "lpt3": true, "lpt4": true, "lpt5": true, "lpt6": true, "lpt7": true, "lpt8": true, "lpt9": true,
 }
