@@ -67,7 +67,7 @@ func (m *Mail) hasContent() bool {
 	m.walk(m.Root, func(p *Part, _ int) {
 		switch {
 		case len(p.Parts) > 0:
-		case p.Type == "text/html": // may be nothing but tags
+		case p.Type == "text/html" || p.Type == "text/rtf" || p.Type == "text/enriched": // may be nothing but markup
 		case strings.HasPrefix(p.Type, "text/"):
 			some = some || strings.TrimSpace(m.PartText(p)) != ""
 		default:

@@ -2,6 +2,7 @@ package message
 
 import (
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -233,6 +234,7 @@ func joinPieces(all []paramPiece) string {
 		return cleanLine(toUTF8(percentDecode(text), charset))
 	case len(parts) > 0:
 		sort.SliceStable(parts, func(i, j int) bool { return parts[i].index < parts[j].index })
+		parts = slices.CompactFunc(parts, func(a, b paramPiece) bool { return a.index == b.index }) // of a piece given twice the first
 		var b []byte
 		charset, ext := "", false
 		for i, pc := range parts {

@@ -80,6 +80,12 @@ func Normalize(s string, limit int) string {
 	var base rune
 	blank := true // nothing yet, or a blank is out already
 	for _, r := range norm.NFKD.String(s) {
+		switch { // Cherokee folds to its capitals, as Unicode has it; the library swaps the two
+		case r >= 0xAB70 && r <= 0xABBF:
+			r -= 0xAB70 - 0x13A0
+		case r >= 0x13F8 && r <= 0x13FD:
+			r -= 8
+		}
 		switch {
 		case unicode.IsSpace(r) || r == utf8.RuneError:
 			if !blank {
@@ -88,10 +94,8 @@ func Normalize(s string, limit int) string {
 			}
 			base = 0
 			continue
-		case r == 0x0640 || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs) && r != 0x200C && r != 0x200D:
-			continue // tatweel only stretches a word
-		case r == 0x200C || r == 0x200D:
-			continue // joiners change how letters look, not which they are
+		case r == 0x0640 || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co):
+			continue // tatweel stretches a word, joiners change how letters look
 		case unicode.Is(unicode.Mn, r):
 			if optionalMark(base, r) {
 				continue
