@@ -57,6 +57,7 @@ func ticketCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "ticket", Short: "List, read and answer tickets"}
 	cmd.AddCommand(ticketList(o), ticketShow(o), ticketPost(o, "reply"), ticketPost(o, "note"), ticketFollow(o))
 	cmd.AddCommand(participantCommands(o)...)
+	cmd.AddCommand(operationCommands(o)...)
 	return cmd
 }
 
