@@ -256,6 +256,7 @@ func (s *splitter) classify() {
 		}
 	}
 	s.shortCopies()
+	s.longSignatures()
 	s.tailCopy()
 	s.legalFooter()
 }

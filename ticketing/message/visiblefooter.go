@@ -3,13 +3,16 @@ package message
 import "strings"
 
 // replyMarker knows the line that help desks put above their text ("reply above
-// this line").
+// this line"): it speaks of answering, or is drawn as a border.
 func replyMarker(l string) bool {
 	if len(l) > 200 {
 		return false
 	}
-	return containsAny(strings.ToLower(l), markerPhrases)
+	low := strings.ToLower(l)
+	return containsAny(low, markerPhrases) && (containsAny(low, answerWords) || strings.Trim(l[:2], "#-=_*~") == "")
 }
+
+var answerWords = []string{"repl", "respon", "answer", "type", "write", "antwort", "schreib", "répon", "écri", "respuesta", "escrib", "rispo", "scriv", "antwoord", "typ", "respost", "escrev", "odpow", "odpis", "odpov", "svar", "skriv"}
 
 var markerPhrases = []string{
 	"above this line", "oberhalb dieser zeile", "über dieser zeile", "au-dessus de cette ligne", "encima de esta línea", "sopra questa riga", "boven deze regel", "acima desta linha",
@@ -94,6 +97,27 @@ const (
 	maxLegal        = 6000
 	maxLegalFooters = 6
 )
+
+// maxSignature is how many lines a signature has at most. Below a "--" that has
+// more, somebody goes on writing.
+const maxSignature = 40
+
+// longSignatures gives back what is too long for a signature.
+func (s *splitter) longSignatures() {
+	for i := 0; i < len(s.lines); i++ {
+		begin, n := i, 0
+		for ; i < len(s.lines) && (s.kind[i] == sigLine || s.kind[i] == blankLine); i++ {
+			if s.kind[i] == sigLine {
+				n++
+			}
+		}
+		for j := begin; n > maxSignature && j < i; j++ {
+			if s.kind[j] == sigLine {
+				s.kind[j] = ownLine
+			}
+		}
+	}
+}
 
 // legalFooter folds paragraphs of legal text at the end of what the author
 // wrote.

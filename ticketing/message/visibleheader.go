@@ -15,13 +15,14 @@ const maxBlock = 8
 
 // headerBlock reports whether line i begins the header that Outlook and its
 // like put above a quoted mail: at least three different fields, one of them
-// the author, in any language known here.
+// the author, in any language known here; and a subject, or somebody's address.
+// "From: Berlin, To: Rome, Date: Friday" is a journey.
 func (s *splitter) headerBlock(i int) bool {
-	first := blockField(s.lines[i])
-	if first == 0 {
+	seen := blockField(s.lines[i])
+	if seen == 0 {
 		return false
 	}
-	seen, n := first, 1
+	n, address := 1, strings.Contains(s.lines[i], "@")
 	for j := i + 1; j < len(s.lines) && j < i+maxBlock; j++ {
 		s.looks++
 		f := blockField(s.lines[j])
@@ -31,12 +32,13 @@ func (s *splitter) headerBlock(i int) bool {
 			}
 			continue // a folded value, or a field we have no name for
 		}
+		address = address || strings.Contains(s.lines[j], "@")
 		if seen&f == 0 {
 			seen |= f
 			n++
 		}
 	}
-	return n >= 3 && seen&saysFrom != 0
+	return n >= 3 && seen&saysFrom != 0 && (seen&saysSubject != 0 || address)
 }
 
 // labels returns how many lines from i on have the form of a header block in a

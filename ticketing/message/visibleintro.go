@@ -29,6 +29,9 @@ func (s *splitter) intro(i int) (lines int, sure bool) {
 		if endsIntro(l) && strings.Contains(joined, "@") && hasTime(joined) {
 			return k + 1, false // in a language we have no words of
 		}
+		if k == 0 && endsIntro(l) && !startsIntro(strings.ToLower(bareIntro(l))) {
+			return 0, false
+		}
 	}
 	return 0, false
 }
@@ -87,12 +90,24 @@ func isIntro(l string) bool {
 	return address && strings.Contains(low, "<") && (strings.HasSuffix(low, ">:") || strings.HasSuffix(low, "> :")) && hasTime(low)
 }
 
-// hasTime finds a time of day, 9:05 or 14.20.
+// hasTime finds a time of day, 9:05, 14.20 or 9:05:30, that is no part of a
+// longer number, a day or an address of a host.
 func hasTime(s string) bool {
 	for i := 1; i+2 < len(s); i++ {
-		if (s[i] == ':' || s[i] == '.') && digit(s[i-1]) && digit(s[i+1]) && digit(s[i+2]) {
-			return true
+		if s[i] != ':' && s[i] != '.' || !digit(s[i-1]) || s[i+1] < '0' || s[i+1] > '5' || !digit(s[i+2]) {
+			continue
 		}
+		from, to := i-1, i+3
+		if from > 0 && digit(s[from-1]) {
+			from--
+		}
+		if from > 0 && (digit(s[from-1]) || s[from-1] == '.' || s[from-1] == ':') || to < len(s) && digit(s[to]) {
+			continue
+		}
+		if to+1 < len(s) && s[to] == '.' && digit(s[to+1]) || i-from == 2 && s[from] > '2' {
+			continue
+		}
+		return true
 	}
 	return false
 }
