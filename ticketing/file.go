@@ -149,7 +149,10 @@ func (w *work) fileNew(in *incoming, u *unit, p *place, past []*arrivalRow, m *M
 		Event: eventCreated, Message: m.ID, Actor: in.actor(m), Automatic: in.machine(), Trust: u.trust,
 		KnownContact: known, NoAck: forwarded || sibling || in.ownFrom || in.doubtful || in.automatic() || in.auto.Class != "none", Audience: w.d.audience(t, eventCreated),
 	}
-	if m.Visibility == "internal" {
+	switch {
+	case in.report() && in.bounce != nil:
+		n.Audience = nil // forged mail in our name brings them by the thousand; the ticket is in the list
+	case m.Visibility == "internal":
 		n.Audience = w.d.audience(t, eventInternal)
 	}
 	if forwarded {

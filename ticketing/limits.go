@@ -28,7 +28,7 @@ const (
 	maxReason           = 100
 	maxWhy              = 20 // reasons of a trust level
 	maxDKIM             = 8
-	maxBounced          = 8
+	maxBounced          = 20
 	maxDiagnostic       = 300
 	maxReferenceTickets = 8
 	maxReferred         = 12 // foreign ids of one mail that are looked up and stored

@@ -32,7 +32,7 @@ type arrivedAs struct {
 	marker  string // stands in subject and body, nowhere else
 }
 
-// No acknowledgement ever goes to a T0 sender that is not a known contact; none
+// Scenario 46 at random. No acknowledgement ever goes to a T0 sender that is not a known contact; none
 // to a machine; none twice a day; none repeats a word of whom nothing vouches
 // for; and none can be bounced or taken for a person's mail.
 func TestAcknowledgementProperty(t *testing.T) {

@@ -101,3 +101,77 @@ func (o *office) arrive(t *testing.T, source, from, header string) ticketing.Out
 	}
 	return r.Outcomes[0]
 }
+
+// A storm of delivery reports: each leaves one entry, the agents hear once of
+// what failed, and nobody else hears of anything.
+func TestReportStorm(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.reopen(true)
+	first := o.arrive(t, "smtp", "anna@customer.example", "Message-ID: <first@customer.example>")
+	o.tell()
+	if _, err := o.d.Post(context.Background(), ticketing.Actor{Kind: "agent", Agent: "otto"}, first.Ticket, ticketing.NewMessage{Visibility: "public", Text: "Done."}); err != nil {
+		t.Fatal(err)
+	}
+	o.tell()
+	var ours sent
+	before := len(o.sent())
+	for _, s := range o.sent() {
+		if s.Class == "reply" {
+			ours = s
+		}
+	}
+	outcomes := map[string]int{}
+	const each = 100
+	for i := range each {
+		for _, c := range []struct{ to, action, irt string }{
+			{ours.From, "failed", ""}, {ours.From, "delayed", ""}, {"support@help.example", "failed", ours.header("Message-ID")}, {"support@help.example", "failed", "<nobody@elsewhere.example>"},
+		} {
+			status := "5.1.1"
+			if c.action == "delayed" {
+				status = "4.4.1"
+			}
+			raw := fmt.Sprintf("From: <mailer-daemon@mx%d.example>\nSubject: Undelivered\nMessage-ID: <%d.%s.%s@mx.example>\nMIME-Version: 1.0\n"+
+				"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\n"+
+				"Final-Recipient: rfc822; anna@customer.example\nAction: %s\nStatus: %s\n\n--b\nContent-Type: text/rfc822-headers\n\nMessage-ID: %s\n\n--b--\n",
+				i, i, c.action, strings.Trim(c.irt, "<>"), c.action, status, c.irt)
+			w := o.blobs.Create(context.Background())
+			if _, err := w.Write([]byte(strings.ReplaceAll(raw, "\n", "\r\n"))); err != nil {
+				t.Fatal(err)
+			}
+			sealed, err := w.Seal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := o.d.Receive(context.Background(), ticketing.Arrival{
+				Source: "smtp", Recipients: []string{c.to}, RemoteIP: netip.MustParseAddr("198.51.100.1"), Raw: sealed, Verdict: ticketing.Verdict{Trust: "T0"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			outcomes[r.Outcomes[0].Outcome]++
+		}
+	}
+	o.tell()
+	told := o.sent()
+	t.Logf("%d reports: %v, %d mails", 4*each, outcomes, len(told)-before)
+	if outcomes["bounce"] != 2*each || outcomes["held"] != each || outcomes["new_ticket"] != each {
+		t.Errorf("outcomes %v", outcomes)
+	}
+	failures := 0
+	for _, s := range told {
+		if strings.Contains(s.mail.Text(), "could not be delivered") {
+			failures++
+			if s.To != "otto@staff.example" || s.From != "" {
+				t.Errorf("%s hears of it, from <%s>", s.To, s.From)
+			}
+		}
+	}
+	if failures != 1 || len(told) != before+1 {
+		t.Errorf("%d mails about failures, %d in all, want one", failures, len(told)-before)
+	}
+	rc, err := o.d.Reconcile(context.Background())
+	if err != nil || len(rc.Problems) != 0 {
+		t.Error(rc, err)
+	}
+}
