@@ -7,8 +7,8 @@
 // (after the door undid its own framing), including bare CR, bare LF, NUL and a
 // missing last line end, because the raw mail is the evidence. That is safe
 // because these bytes never travel on as they are: whatever leaves the house is
-// composed anew with clean line ends, so a bare line end cannot become an
-// end-of-data mark at the next hop. A signature is judged over the same bytes
+// composed anew with clean line ends, or has them made clean where it is handed
+// on, so a bare line end cannot become an end-of-data mark at the next hop. A signature is judged over the same bytes
 // that are stored, so what was verified is what is kept.
 //
 // What it refuses, each with a Kind of package ticketing: mail over the size
