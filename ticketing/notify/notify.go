@@ -66,6 +66,9 @@ type Options struct {
 	// UnsubscribeURL is the start of the links in List-Unsubscribe, to which a
 	// token is added; "" writes none.
 	UnsubscribeURL string
+	// TicketURL is the start of the links to tickets in mails to staff, to
+	// which the ticket's number is added; "" writes none.
+	TicketURL string
 }
 
 const (

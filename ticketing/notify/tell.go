@@ -26,6 +26,7 @@ type affair struct {
 	mail     *message.Mail      // its parsed bytes; nil if no letter repeats them
 	text     string             // what its author newly wrote
 	shown    string             // the same for customers
+	url      string             // of the ticket; "" writes none
 	answer   *quotation         // the public message before it, if msg answers customers
 
 	backlog []earlier // what a new CC is told
@@ -140,6 +141,9 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	var ok bool
 	if a.queue, ok = n.o.Desk.Queue(a.ticket.Queue); !ok {
 		return nil, fmt.Errorf("notify: ticket %d is in queue %q, which is not configured", a.ticket.Number, a.ticket.Queue)
+	}
+	if n.o.TicketURL != "" {
+		a.url = fmt.Sprintf("%s%d", n.o.TicketURL, a.ticket.Number)
 	}
 	if a.isBacklog() {
 		return a, n.loadBacklog(ctx, a)

@@ -133,7 +133,11 @@ func staffFooter(a *affair, l letter) string {
 	if t.Assignee != "" {
 		assignee = "assigned to " + t.Assignee
 	}
-	return fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.\n%s", t.Number, t.Status, t.Priority, assignee, a.whatReplyDoes(l))
+	footer := fmt.Sprintf("-- \nTicket #%d: %s, %s priority, %s.\n", t.Number, t.Status, t.Priority, assignee)
+	if a.url != "" {
+		footer += a.url + "\n"
+	}
+	return footer + a.whatReplyDoes(l)
 }
 
 // detailed reports whether a mail about an event says Notice.Detail instead of

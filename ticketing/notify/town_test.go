@@ -144,7 +144,7 @@ func newTown(t testing.TB, seed uint64) *town {
 		t.Fatal(err)
 	}
 	w.post = &postOffice{desk: w.desk}
-	w.n = New(Options{DB: db, Blobs: w.blobs, Agenda: due, Desk: w.desk, Outbox: w.post, Random: &seeded{r: rand.NewChaCha8([32]byte{2, byte(seed)})}})
+	w.n = New(Options{DB: db, Blobs: w.blobs, Agenda: due, Desk: w.desk, Outbox: w.post, Random: &seeded{r: rand.NewChaCha8([32]byte{2, byte(seed)})}, TicketURL: "https://desk.example/t/"})
 	for i := range townAgents {
 		a := &townAgents[i]
 		w.staff = append(w.staff, &citizen{name: a.DisplayName, address: a.Addresses[0], agent: a.Name, self: a})

@@ -146,6 +146,15 @@ func (w *town) checkCustomerMail(p *parcelMail) {
 	if i := strings.Index(strings.ToLower(all), staffMark); i >= 0 {
 		w.fatal("%s reads an address of staff: %s\nparcel %+v\n%s", p.To, all[i:min(len(all), i+40)], p.Outbound, all)
 	}
+	if p.Message != "" {
+		m, err := w.desk.Message(bg, p.Message)
+		if err != nil {
+			w.fatal("%v", err)
+		}
+		if c, err := w.desk.Content(bg, m); err != nil || m.CommandLines > 0 && c.VisibleText == "" && len(c.Attachments) == 0 {
+			w.fatal("%s is told of message %s, which says nothing (%v)\n%s", p.To, p.Message, err, all)
+		}
+	}
 	w.checkTwice(p)
 }
 
@@ -166,6 +175,9 @@ func (w *town) checkStaffMail(p *parcelMail) {
 		}
 	}
 	if p.Message != "" {
+		if strings.Contains(p.mail.Text(), " priority, ") && !strings.Contains(p.mail.Text(), "https://desk.example/t/"+strconv.FormatUint(p.Ticket, 10)) {
+			w.fatal("a mail to staff does not say where its ticket is\n%s", p.raw)
+		}
 		m, err := w.desk.Message(bg, p.Message)
 		if err != nil {
 			w.fatal("%v", err)

@@ -275,6 +275,10 @@ func (w *town) asAgent(m *writing, commands string) {
 	if w.chance(10) {
 		m.cc = append(m.cc, message.Address{Addr: pickOne(w, w.staff).address})
 	}
+	if commands != "" && w.chance(25) { // nothing but commands
+		m.text = commands
+		return
+	}
 	m.text = commands + m.text + signature(m.by, w.chance(60))
 }
 
