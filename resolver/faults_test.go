@@ -56,7 +56,7 @@ func TestDNSFaults(t *testing.T) {
 			w := newWorld(t, nil)
 			var asked atomic.Int32
 			o := resolver.Options{
-				Server: w.Addr(), Now: time.Now, Timeout: 100 * time.Millisecond, Rounds: 1,
+				Server: w.Addr(), Now: time.Now, Timeout: 1500 * time.Millisecond, Rounds: 1,
 				Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 					asked.Add(1)
 					return (&net.Dialer{}).DialContext(ctx, network, addr)
