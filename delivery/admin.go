@@ -176,11 +176,17 @@ func (q *Queue) Release(ctx context.Context, id string) error {
 }
 
 func (q *Queue) letThrough(ctx context.Context) step {
+	// Asked before the transaction: who changes measures waits for it while
+	// nobody else may read them.
+	all, err := q.Measures(ctx)
 	return func(tx store.Tx, p *row) (string, error) {
+		if err != nil {
+			return "", err
+		}
 		if p.Held == nil {
 			return "", ErrState
 		}
-		p.clear(q.measureOf(ctx, p.Held.Ref))
+		p.clear(all)
 		return p.waiting(), q.o.Agenda.Put(tx, agenda.Job{Lane: p.Lane, Key: p.ID, Due: p.Due})
 	}
 }

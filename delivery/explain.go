@@ -159,26 +159,21 @@ func (q *Queue) busy(lane string) *obstacle {
 }
 
 // clear ends a hold on a person's word: what held it does not hold it again.
-func (p *row) clear(m *Measure) {
-	switch {
-	case p.Held.Kind == HeldSuppressed:
+// measures are those in force.
+func (p *row) clear(measures []Measure) {
+	switch p.Held.Kind {
+	case HeldSuppressed:
 		p.Cleared = append(p.Cleared, HeldSuppressed)
-	case p.Held.Kind == HeldMeasure && m != nil:
-		p.Cleared = append(p.Cleared, m.cleared())
+	case HeldMeasure:
+		for i := range measures {
+			if measures[i].ID == p.Held.Ref {
+				p.Cleared = append(p.Cleared, measures[i].cleared())
+			}
+		}
 	}
 	const most = 20
 	p.Cleared = p.Cleared[max(0, len(p.Cleared)-most):]
 	p.Held = nil
-}
-
-// measureOf returns a measure by its id, nil if it is not in force.
-func (q *Queue) measureOf(ctx context.Context, id string) *Measure {
-	all, err := q.Measures(ctx)
-	i := slices.IndexFunc(all, func(m Measure) bool { return m.ID == id })
-	if err != nil || i < 0 {
-		return nil
-	}
-	return &all[i]
 }
 
 // Group is a share of the queue, in one line of an overview.

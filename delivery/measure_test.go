@@ -2,16 +2,21 @@ package delivery
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"ticketgate/delivery/courier"
 	"ticketgate/delivery/dkim"
+	"ticketgate/ticketing/blob"
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
@@ -307,3 +312,196 @@ func TestSignedWith(t *testing.T) {
 type stamp string
 
 func (s stamp) Sign(context.Context, string, io.Reader) ([]byte, error) { return []byte(s), nil }
+
+// Deciding about measures and releasing mail at the same time do not wait for
+// each other for ever.
+func TestMeasuresAndReleasesAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, takes(accepted))
+	ctx := t.Context()
+	for i := range 40 {
+		b.submit(fmt.Sprint("out_", i), "anna@customer.example")
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 40 {
+			m, err := b.q.Decide(ctx, Measure{Kind: MeasureHold, Queue: "support", By: "ada"})
+			if err == nil {
+				err = b.q.TakeBack(ctx, m.ID)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for i := range 40 {
+			id := fmt.Sprint("out_", i)
+			if err := b.q.Hold(ctx, id, "bob", ""); err != nil {
+				t.Error(err)
+			}
+			if err := b.q.Release(ctx, id); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	b.sound("the end")
+}
+
+// A pause of everything over a long lane costs a look now and then, not one per
+// mail.
+func TestPauseOfALongLane(t *testing.T) {
+	t.Parallel()
+	b := setup(t, takes(accepted))
+	for i := range 100 {
+		b.submit(fmt.Sprint("out_", i), "anna@customer.example")
+	}
+	m, err := b.q.Decide(t.Context(), Measure{Kind: MeasurePause, All: true, By: "ada", Until: b.clk.now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.work() // comes to an end
+	b.sound("paused")
+	if p := b.get("out_99"); p.State != Ready || p.Attempts != 0 || p.WaitsFor != "pause" {
+		t.Errorf("%+v", p)
+	}
+	if err := b.q.TakeBack(t.Context(), m.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.clk.move(laneNap)
+	b.work()
+	if b.get("out_99") != nil || b.get("out_0") != nil {
+		t.Error("not everything went")
+	}
+}
+
+// A domain without keys sends nothing, with the real keys; made, they sign what
+// was held.
+func TestRealKeysHold(t *testing.T) {
+	t.Parallel()
+	var keys *dkim.Keys
+	sent := 0
+	b := setup(t, carry(func(ctx context.Context, tr courier.Transaction) courier.Result {
+		if text, err := content(tr); err != nil || strings.Count(text, "DKIM-Signature: v=1;") != 2 {
+			t.Errorf("left unsigned: %q, %v", text, err)
+		}
+		sent++
+		return takes(accepted)(ctx, tr)
+	}), func(o *Options) {
+		keys = dkim.New(dkim.Options{DB: o.DB, Random: rand.Reader, Now: o.Now})
+		o.Signer = keys
+	})
+	b.submitText("out_1", "anna@customer.example", "From: support@help.example\r\nSubject: hi\r\n\r\nHello\r\n")
+	b.work()
+	b.expect("no keys", "out_1", "queued held", Kept)
+	if err := keys.Ensure(t.Context(), "help.example"); err != nil {
+		t.Fatal(err)
+	}
+	b.tend()
+	b.work()
+	if sent != 1 {
+		t.Errorf("%d sent", sent)
+	}
+}
+
+// submitText submits a mail with a content of its own.
+func (b *bench) submitText(id, to, text string) {
+	b.t.Helper()
+	var ref blob.Ref
+	if err := b.db.Update(context.Background(), func(tx store.Tx) (err error) {
+		ref, err = b.blobs.Put(tx, []byte(text))
+		return err
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.submit(id, to, func(o *message.Outbound) { o.SHA256, o.Size = ref.SHA256, ref.Size })
+}
+
+// Whatever operators decide in whatever order: no mail that a measure in force
+// is about is attempted, and when all measures have ended, every mail goes.
+func TestMeasureProperty(t *testing.T) {
+	t.Parallel()
+	queues, domains := []string{"support", "sales"}, []string{"a.example", "b.example"}
+	rapid.Check(t, func(rt *rapid.T) {
+		var b *bench
+		open := map[string]Measure{} // what should be in force, by id
+		inForce := func(m Measure) bool { return m.Until.IsZero() || m.Until.After(b.clk.now()) }
+		sent := map[string]bool{}
+		queueOf := map[string]string{}
+		b = setup(t, carry(func(ctx context.Context, tr courier.Transaction) courier.Result {
+			_, domain, _ := strings.Cut(tr.To[0], "@")
+			for _, m := range open {
+				if inForce(m) && (m.All || (m.Domain == "" || m.Domain == domain) && (m.Queue == "" || m.Queue == queueOf[tr.To[0]])) {
+					rt.Fatalf("%s was attempted against %+v", tr.To[0], m)
+				}
+			}
+			sent[tr.To[0]] = true
+			return takes(accepted)(ctx, tr)
+		}), func(o *Options) { o.Registerer, o.Expire = nil, 1e6*time.Hour })
+		ctx := context.Background()
+		n := 0
+		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
+			switch rapid.SampledFrom([]string{"submit", "submit", "work", "decide", "take back", "time", "tend", "restart"}).Draw(rt, "op") {
+			case "submit":
+				n++
+				to := fmt.Sprintf("p%d@%s", n, rapid.SampledFrom(domains).Draw(rt, "domain"))
+				queueOf[to] = rapid.SampledFrom(queues).Draw(rt, "queue")
+				b.submit(fmt.Sprint("out_", n), to, func(o *message.Outbound) { o.Queue = queueOf[to] })
+			case "work":
+				b.work()
+			case "decide":
+				m := Measure{Kind: rapid.SampledFrom([]string{MeasurePause, MeasureHold}).Draw(rt, "kind"), By: "ada"}
+				switch rapid.IntRange(0, 3).Draw(rt, "about") {
+				case 0:
+					m.All = true
+				case 1:
+					m.Queue = rapid.SampledFrom(queues).Draw(rt, "queue")
+				case 2:
+					m.Domain = rapid.SampledFrom(domains).Draw(rt, "domain")
+				case 3:
+					m.Queue, m.Domain = rapid.SampledFrom(queues).Draw(rt, "queue"), rapid.SampledFrom(domains).Draw(rt, "domain")
+				}
+				made, err := b.q.Decide(ctx, m)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				open[made.ID] = *made
+			case "take back":
+				for id, m := range open {
+					if err := b.q.TakeBack(ctx, id); err != nil && inForce(m) {
+						rt.Fatal(err)
+					}
+					delete(open, id)
+					break
+				}
+			case "time":
+				b.clk.move(time.Duration(rapid.IntRange(1, 400).Draw(rt, "seconds")) * time.Second)
+			case "tend":
+				if err := b.q.TendOnce(ctx); err != nil {
+					rt.Fatal(err)
+				}
+			case "restart":
+				var err error
+				if b.q, err = New(b.q.o); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		for id := range open {
+			if err := b.q.TakeBack(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+				rt.Fatal(err)
+			}
+		}
+		clear(open)
+		b.clk.move(time.Hour)
+		if err := b.q.TendOnce(ctx); err != nil {
+			rt.Fatal(err)
+		}
+		b.work()
+		b.sound("the end")
+		if len(sent) != n {
+			rt.Fatalf("%d of %d were sent", len(sent), n)
+		}
+	})
+}

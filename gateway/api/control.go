@@ -202,7 +202,13 @@ func (a *API) listMeasures(ctx context.Context, _ *struct{}) (*struct{ Body page
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body page[Measure] }{page[Measure]{Items: list(all)}}, nil
+	out := page[Measure]{Items: []Measure{}}
+	for _, m := range all {
+		if m.Queue == nil || asking(ctx).identity.Reaches(*m.Queue) {
+			out.Items = append(out.Items, m)
+		}
+	}
+	return &struct{ Body page[Measure] }{out}, nil
 }
 
 type measureOutput struct {

@@ -182,6 +182,11 @@ func TestMeasures(t *testing.T) {
 		method, path, _ := strings.Cut(path, " ")
 		wantProblem(t, s.as(sales, method, path, body), 403, "denied")
 	}
+	other := "support"
+	s.control.measures = append(s.control.measures, Measure{ID: "msr_3", Queue: &other})
+	if w := s.as(s.limited([]string{"sales"}, login.OutboundRead), "GET", "/outbound/measures", ""); strings.Contains(w.Body.String(), "msr_3") || !strings.Contains(w.Body.String(), "msr_2") {
+		t.Errorf("%s", w.Body)
+	}
 	wantProblem(t, s.as(sales, "DELETE", "/outbound/measures/msr_1", ""), 404, "not_found")
 	if w := s.as(sales, "DELETE", "/outbound/measures/msr_2", ""); w.Code != 204 {
 		t.Errorf("%d %s", w.Code, w.Body)
