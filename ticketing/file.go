@@ -253,6 +253,9 @@ func (w *work) fileReply(in *incoming, u *unit, p *place, m *Message) error {
 		actor.Address = w.partOf(t, in)
 	}
 	n := Notice{Message: m.ID, Actor: actor, Automatic: in.machine(), Trust: u.trust, KnownContact: known, NoAck: true, Event: eventOf(m)}
+	if n.Event == eventThirdParty && p.staffHeld() {
+		n.Detail = DetailStaffToken
+	}
 	if n.Event != "" && !run.silent() {
 		n.Audience = w.d.audience(t, n.Event)
 		if m.Mail, err = w.notice(t, n); err != nil {

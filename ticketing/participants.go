@@ -12,13 +12,14 @@ type ccChange struct {
 	Added    []string `json:"cc_added,omitempty"`
 	Removed  []string `json:"cc_removed,omitempty"`
 	Followed []string `json:"followers_added,omitempty"`
-	Refused  []string `json:"cc_refused,omitempty"` // by the queue's list of addresses that are never CC
+	Refused  []string `json:"cc_refused,omitempty"`  // by the queue's list of addresses that are never CC
+	Unproven []string `json:"cc_unproven,omitempty"` // named in a mail to a ticket that nothing vouches for
 	Message  string   `json:"message"`
 	Via      string   `json:"via"`
 }
 
 func (c *ccChange) empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Followed)+len(c.Refused) == 0
+	return len(c.Added)+len(c.Removed)+len(c.Followed)+len(c.Refused)+len(c.Unproven) == 0
 }
 
 // participantsByMail adds and removes CCs as a mail's To and Cc say.
@@ -34,6 +35,13 @@ func (w *work) participantsByMail(t *ticketRow, role string, in *incoming, u *un
 	if p.ticket != nil && customerRole(role) && !in.cutShort {
 		if err := w.removeByMail(t, role, in, p, c); err != nil {
 			return err
+		}
+	}
+	if customerRole(role) && p.ticket != nil && u.trust == "T0" {
+		for _, a := range in.people[:min(len(in.people), maxCCs)] {
+			if folded := message.Fold(a.Addr); folded != in.folded && folded != message.Fold(t.Requester.Address) && !t.hasCC(folded) {
+				c.Unproven = append(c.Unproven, folded)
+			}
 		}
 	}
 	if mayAdd(role, u, p) {

@@ -313,6 +313,9 @@ func TestScenario12UnknownPhone(t *testing.T) {
 	l := b.mailTo(n, 1, otto, message.RoleAgent, false)
 	m := b.want(b.take(mail{ip: trusted, to: []string{l.replyTo}, text: answer("Otto <otto@phone.example>", "Printer", l, "To: "+l.replyTo)}), "third_party", n)
 	has(t, "flags", m.Flags, "third_party")
+	if n := b.lastNotice(n); n.Detail != ticketing.DetailStaffToken {
+		t.Errorf("nobody hears how to add the address: %+v", n)
+	}
 }
 
 func TestScenario13LightAgent(t *testing.T) {

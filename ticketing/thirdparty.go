@@ -86,6 +86,16 @@ func (d *Desk) RefuseParticipant(ctx context.Context, by Actor, ticket uint64, i
 	})
 }
 
+// DetailStaffToken is the detail of a third_party notice whose mail answers one
+// that we sent to staff: most likely an agent writes from an address that we do
+// not know.
+const DetailStaffToken = "staff_token"
+
+// staffHeld reports whether a mail answers one that went to staff.
+func (p *place) staffHeld() bool {
+	return slices.ContainsFunc(p.answers, func(k message.Token) bool { return k.Role == message.RoleAgent || k.Role == message.RoleFollower })
+}
+
 // decide runs a decision about a third party's message.
 func (d *Desk) decide(ctx context.Context, by Actor, ticket uint64, id string, do func(*work, *ticketRow, *Message) error) (*Ticket, error) {
 	if err := d.full(by, "decide about third parties"); err != nil {

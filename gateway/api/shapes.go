@@ -102,6 +102,7 @@ type Message struct {
 	Kind        string             `json:"kind" enum:"customer,reply,note,third_party,auto,bounce,event"`
 	Visibility  string             `json:"visibility" enum:"public,internal"`
 	Author      Author             `json:"author"`
+	ForwardedBy nullable[Author]   `json:"forwarded_by" doc:"the agent who passed the mail on for its author"`
 	Subject     string             `json:"subject"`
 	MessageID   string             `json:"message_id"`
 	InReplyTo   []string           `json:"in_reply_to" nullable:"false"`
@@ -265,6 +266,9 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 		Commands: []Command{}, SplitFrom: orNull(m.SplitFrom), SplitInto: orNull(m.SplitInto),
 		Attachments: []Attachment{}, RawSHA256: orNull(m.Raw.SHA256), RawSize: m.Raw.Size,
 		Date: moment(m.Date), ReceivedAt: m.ReceivedAt.UTC(), Deliveries: []Delivery{},
+	}
+	if by := m.ForwardedBy; by != nil {
+		out.ForwardedBy = some(Author{Address: by.Address, Name: by.Name, Role: by.Role})
 	}
 	if e := m.Envelope; e.Source != "" {
 		out.Envelope = some(Envelope{From: e.From, To: list(e.To), RemoteIP: orNull(e.RemoteIP), HELO: orNull(e.HELO), TLS: e.TLS, Source: e.Source})

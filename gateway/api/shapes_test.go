@@ -82,7 +82,7 @@ func TestMessageShape(t *testing.T) {
 			"trust":"T2","forwarder":true,"client":"198.51.100.1","reasons":["proven"]},
 		"automatic":{"class":"bounce","reasons":["null sender"]},
 		"bounce":{"recipients":[{"address":"x@y","action":"failed","status":"5.1.1","smtp_code":550,"hard":true,"reason":"user_unknown","diagnostic":"no"}]},
-		"matched_by":"token","flags":["f","smime_encrypted"],"commands":[{"line":"#solved","error":null},{"line":"#queue x","error":"no"}],"split_from":"msg_0","split_into":7,"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
+		"forwarded_by":null,"matched_by":"token","flags":["f","smime_encrypted"],"commands":[{"line":"#solved","error":null},{"line":"#queue x","error":"no"}],"split_from":"msg_0","split_into":7,"text":"t","visible_text":"v","quoted_text":"q","html":"<p>t & u</p>",
 		"attachments":[{"id":"att_1","filename":"log.txt","content_type":"text/plain","size":812,"sha256":"cd","content_id":"c1","inline":true,"note":"an invitation"},
 			{"id":"att_2","filename":"","content_type":"","size":0,"sha256":"","content_id":null,"inline":false,"note":null}],
 		"raw_sha256":"ab","raw_size":5123,"date":"2026-03-01T11:59:00Z","received_at":"2026-03-01T12:00:00Z",
@@ -93,7 +93,7 @@ func TestMessageShape(t *testing.T) {
 		"author":{"address":"","name":"","role":"system"},"subject":"","message_id":"","in_reply_to":[],"references":[],"from":[],"to":[],"cc":[],"reply_to":[],
 		"envelope":null,"auth":{"spf":{"result":"none","domain":null,"reason":null},"dkim":[],"dmarc":{"result":"none","domain":null,"policy":null,"disposition":null,"reason":null},
 			"arc":{"result":"none"},"iprev":{"result":"none","name":null},"trust":"T0","forwarder":false,"client":null,"reasons":[]},
-		"automatic":{"class":"none","reasons":[]},"bounce":null,"matched_by":"none","flags":[],"commands":[],"split_from":null,"split_into":null,"text":"","visible_text":"","quoted_text":"","html":null,
+		"automatic":{"class":"none","reasons":[]},"bounce":null,"forwarded_by":null,"matched_by":"none","flags":[],"commands":[],"split_from":null,"split_into":null,"text":"","visible_text":"","quoted_text":"","html":null,
 		"attachments":[],"raw_sha256":null,"raw_size":0,"date":null,"received_at":"2026-03-01T12:00:00Z","deliveries":[]}`)
 }
 

@@ -119,6 +119,10 @@ func staffParagraphs(a *affair, l letter, left int) []string {
 	} else if a.msg != nil {
 		out = append(out, a.text)
 	}
+	if a.notice.Event == "third_party" && a.notice.Detail == ticketing.DetailStaffToken {
+		out = append(out, "It answers a mail that we sent to one of our own people. If that is you, writing from another address, ask the administrator to add "+
+			"the address to yours (agent.<id>.addresses): then you will be known.")
+	}
 	if left > 0 {
 		out = append(out, leftFiles(left, "in the ticket"))
 	}
