@@ -126,6 +126,7 @@ func TestHTMLToText(t *testing.T) {
 		"a\n  b&nbsp;c &lt;d&gt;":                                "a b c <d>",
 		"<blockquote>a<blockquote>b</blockquote>c</blockquote>d": "> a\n>> b\n> c\nd",
 		"<ul><li>a<li>b<ol><li>c</ol></ul>":                      "- a\n- b\n  1. c",
+		"<ol start=3><li>a<li>b</ol><ol start=0><li>c</ol>":      "3. a\n4. b\n0. c",
 		"<table><tr><td>a<td>b<tr><td>c<td>d</table>":            "a\tb\nc\td",
 		`<a href="https://x.example/y">here</a>`:                 "here <https://x.example/y>",
 		`<a href="https://x.example/">x.example</a>`:             "x.example",

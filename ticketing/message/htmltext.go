@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -47,6 +48,8 @@ const (
 	maxOpen       = 200 // elements whose end is known to end something
 )
 
+const unordered = -2
+
 type textWriter struct {
 	out    strings.Builder
 	marks  []lineMark // of the lines in out
@@ -55,7 +58,7 @@ type textWriter struct {
 	breaks int        // line breaks owed before the next text
 	space  bool
 	cell   bool
-	lists  []int  // item counters; -1 in an unordered list
+	lists  []int  // item counters; unordered where items are not counted
 	href   string // of the open link
 	from   int    // length of line where its text begins; -1 when the line has ended since
 
@@ -257,9 +260,12 @@ func (w *textWriter) start(name string, attr attributes) {
 		w.block(1)
 	case "ul", "ol", "menu", "dir":
 		w.block(1)
-		n := -1
+		n := unordered
 		if name == "ol" {
 			n = 0
+			if first, err := strconv.ParseUint(attr.value("start"), 10, 16); err == nil {
+				n = int(first) - 1
+			}
 		}
 		if len(w.lists) < 1000 {
 			w.lists = append(w.lists, n)
@@ -296,7 +302,7 @@ func (w *textWriter) item() {
 	w.block(1)
 	depth := min(max(len(w.lists), 1), maxListDepth)
 	mark := "- "
-	if n := len(w.lists); n > 0 && w.lists[n-1] >= 0 {
+	if n := len(w.lists); n > 0 && w.lists[n-1] != unordered {
 		w.lists[n-1]++
 		mark = fmt.Sprintf("%d. ", w.lists[n-1])
 	}
