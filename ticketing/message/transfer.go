@@ -46,7 +46,20 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 		}
 		n, err := d.r.Read(d.in)
 		d.buf = d.buf[:0]
-		for _, c := range d.in[:n] {
+		in := d.in[:n]
+		for i := 0; i < len(in); i++ {
+			for d.n == 0 && !d.pad && !d.skip && i+4 <= len(in) { // whole groups, which is nearly all there is
+				v := int32(base64Value[in[i]])<<18 | int32(base64Value[in[i+1]])<<12 | int32(base64Value[in[i+2]])<<6 | int32(base64Value[in[i+3]])
+				if v < 0 {
+					break
+				}
+				d.buf = append(d.buf, byte(v>>16), byte(v>>8), byte(v))
+				i += 4
+			}
+			if i == len(in) {
+				break
+			}
+			c := in[i]
 			if c == '=' && !d.skip {
 				d.group()
 				d.pad = true
@@ -95,7 +108,8 @@ const maxBlanks = 4096
 type qpReader struct {
 	r      *bufio.Reader
 	blanks []byte
-	out    []byte
+	out    []byte // decoded, not yet read
+	buf    []byte
 	done   error
 }
 
@@ -104,7 +118,6 @@ func (d *qpReader) Read(p []byte) (int, error) {
 		if d.done != nil {
 			return 0, d.done
 		}
-		d.out = d.out[:0]
 		d.fill(len(p))
 	}
 	n := copy(p, d.out)
@@ -113,32 +126,51 @@ func (d *qpReader) Read(p []byte) (int, error) {
 }
 
 func (d *qpReader) fill(want int) {
-	buf := make([]byte, 0, min(max(want, 64), 8<<10)+maxBlanks)
-	for want = len(buf) + min(max(want, 64), 8<<10); len(buf) < want; {
-		c, err := d.r.ReadByte()
-		if err != nil {
+	want = min(max(want, 64), 8<<10)
+	if d.buf == nil {
+		d.buf = make([]byte, 0, 8<<10+2*maxBlanks)
+	}
+	buf := d.buf[:0]
+	for len(buf) < want {
+		if _, err := d.r.Peek(1); err != nil {
 			d.done = err
 			break
 		}
-		switch c {
-		case ' ', '\t':
-			if d.blanks = append(d.blanks, c); len(d.blanks) >= maxBlanks {
-				buf, d.blanks = append(buf, d.blanks...), d.blanks[:0]
-			}
+		b, _ := d.r.Peek(min(d.r.Buffered(), want-len(buf)))
+		n := 0
+		for n < len(b) && b[n] != '=' && b[n] != '\n' && b[n] != '\r' {
+			n++
+		}
+		buf = d.literal(buf, b[:n])
+		if n == len(b) {
+			_, _ = d.r.Discard(n)
 			continue
-		case '\r', '\n':
-			d.blanks = d.blanks[:0]
+		}
+		c := b[n]
+		_, _ = d.r.Discard(n + 1)
+		if c != '=' {
+			d.blanks = d.blanks[:0] // blanks at the end of a line
 			buf = append(buf, c)
 			continue
 		}
 		buf, d.blanks = append(buf, d.blanks...), d.blanks[:0]
-		if c != '=' {
-			buf = append(buf, c)
-			continue
-		}
 		buf = d.escape(buf)
 	}
-	d.out = buf
+	d.buf, d.out = buf, buf
+}
+
+// literal takes characters that stand for themselves. Blanks at their end wait
+// until it is known whether the line goes on.
+func (d *qpReader) literal(buf, b []byte) []byte {
+	text := bytes.TrimRight(b, " \t")
+	if len(text) > 0 {
+		buf, d.blanks = append(buf, d.blanks...), d.blanks[:0]
+		buf = append(buf, text...)
+	}
+	if d.blanks = append(d.blanks, b[len(text):]...); len(d.blanks) >= maxBlanks {
+		buf, d.blanks = append(buf, d.blanks...), d.blanks[:0]
+	}
+	return buf
 }
 
 // escape decodes what follows "=".
