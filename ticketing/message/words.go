@@ -241,15 +241,11 @@ func isBidiControl(r rune) bool {
 // cleanText makes text of several lines safe: LF line ends, no control
 // characters but LF and tab.
 func cleanText(s string) string {
-	dirty := !utf8.ValidString(s)
-	for i := 0; !dirty && i < len(s); i++ {
-		c := s[i]
-		dirty = c < 0x20 && c != '\n' && c != '\t' || c == 0x7f || c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 || c == 0xef || c == 0xe2
-	}
-	if !dirty {
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	if !suspicious(s) {
 		return s
 	}
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
@@ -261,4 +257,25 @@ func cleanText(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// suspicious reports whether a text may have something that cleanText removes.
+// Most texts have nothing, and looking is cheaper than rewriting.
+func suspicious(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 0x20 && c < 0x7f || c == '\n' || c == '\t':
+		case c < 0x80:
+			return true
+		case c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0: // U+0080 to U+009F
+			return true
+		case c == 0xe2 && i+1 < len(s) && (s[i+1] == 0x80 || s[i+1] == 0x81): // U+2000 to U+207F
+			if i+2 >= len(s) || s[i+2] >= 0xa6 && s[i+2] <= 0xae {
+				return true
+			}
+		case c == 0xef && i+1 < len(s) && s[i+1] == 0xbb: // U+FEFF
+			return true
+		}
+	}
+	return !utf8.ValidString(s)
 }
