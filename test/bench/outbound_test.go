@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 	"ticketgate/delivery"
 	"ticketgate/delivery/courier"
 	"ticketgate/delivery/dkim"
+	"ticketgate/test/dnstest"
 	"ticketgate/test/peers"
 	"ticketgate/ticketing/agenda"
 	"ticketgate/ticketing/blob"
@@ -92,8 +94,8 @@ func compareOutbound(b *testing.B, signed bool) {
 // floodFrom is flood with its own envelope.
 func floodFrom(b *testing.B, addr string, n int, from, to string) {
 	b.Helper()
-	out, err := peers.Run(b, "", peers.Tool(b, "smtp-source", "postfix"), "-d", "-s", fmt.Sprint(connections), "-m", fmt.Sprint(n),
-		"-l", fmt.Sprint(size), "-f", from, "-t", to, addr)
+	out, err := exec.Command(peers.Tool(b, "smtp-source", "postfix"), "-d", "-s", fmt.Sprint(connections), "-m", fmt.Sprint(n),
+		"-l", fmt.Sprint(size), "-f", from, "-t", to, addr).CombinedOutput()
 	if err != nil {
 		b.Fatalf("smtp-source: %v\n%s", err, out)
 	}
@@ -338,9 +340,12 @@ func BenchmarkRoundTrip(b *testing.B) {
 	n := outboundMails(b, 10_000)
 	sink := peers.StartSink(b)
 	postfix := peers.StartPostfix(b, peers.PostfixOptions{Relay: sink.Addr, Main: peers.StartSigner(b, "customer.example")})
+	names := dnstest.Start(b) // Postfix asks nobody; we look the sender up, near by
+	names.MX("customer.example", 10, "mx.customer.example")
+	names.A("mx.customer.example", "127.0.0.1")
 	dir := b.TempDir()
 	gate := newGate(b, dir)
-	if err := os.WriteFile(filepath.Join(dir, "ticketgate.toml"), fmt.Appendf(nil, gateConfig+`agents = ["otto"]
+	if err := os.WriteFile(filepath.Join(dir, "ticketgate.toml"), fmt.Appendf(nil, "resolver = %q\n"+gateConfig+`agents = ["otto"]
 
 [agent.otto]
 name = "Otto"
@@ -350,7 +355,7 @@ role = "full"
 [outbound]
 smarthost = %q
 rate = "unlimited"
-`, gate.smtp, gate.admin, sink.Addr), 0o600); err != nil {
+`, names.Addr(), gate.smtp, gate.admin, sink.Addr), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	gate.start()
