@@ -147,6 +147,23 @@ func (f carry) Carry(ctx context.Context, t courier.Transaction) []courier.Resul
 	return []courier.Result{r}
 }
 
+// hosted is a carrier to whom some domains' mail goes to Google's servers.
+type hosted struct{ carry }
+
+func (hosted) Site(_ context.Context, destination string) courier.Site {
+	if strings.HasPrefix(destination, "hosted") {
+		return courier.Site{Name: "alt" + destination[6:7] + ".aspmx.l.google.com"}
+	}
+	return courier.Site{Name: "mx." + destination}
+}
+
+// relayed is a carrier with a smarthost.
+type relayed struct{ carry }
+
+func (relayed) Site(context.Context, string) courier.Site {
+	return courier.Site{Name: "relay.example", Route: "relay.example"}
+}
+
 // content reads what would go over the wire.
 func content(t courier.Transaction) (string, error) {
 	r, err := t.Open(context.Background())
@@ -216,6 +233,13 @@ func setupOn(t testing.TB, db store.DB, clk *clock, c Carrier, with ...func(*Opt
 		t.Fatal(err)
 	}
 	return b
+}
+
+func (b *bench) update(fn func(store.Tx) error) {
+	b.t.Helper()
+	if err := b.db.Update(context.Background(), fn); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // outbound is a mail whose content has been stored in tx.

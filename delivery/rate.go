@@ -42,10 +42,10 @@ func (b *bucket) take(r Rate, now time.Time, n int) int {
 	if b.full.Before(now) {
 		b.full = now
 	}
-	if b.full.After(limit) {
+	if b.full.After(limit.Add(2 * paidHorizon)) {
 		b.full = limit // the clock was set back: wait one burst, not a day
 	}
-	got := min(n, int(limit.Sub(b.full)/r.every()))
+	got := max(0, min(n, int(limit.Sub(b.full)/r.every())))
 	b.full = b.full.Add(time.Duration(got) * r.every())
 	return got
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"ticketgate/ticketing/agenda"
 	"ticketgate/ticketing/store"
 )
 
@@ -75,18 +76,35 @@ func (q *Queue) watchClock(ctx context.Context) {
 	q.met.jumps.Inc()
 	q.o.Log.Warn("the clock was set", "by", jump)
 	if jump < -jumpMended {
+		q.shift(jump)
 		if err := q.mend(ctx); err != nil && ctx.Err() == nil {
 			q.o.Log.Error("mail may be late by as much as the clock was set back", "cause", err)
 		}
 	}
 }
 
-// mend makes what cannot have been meant for so late a time due at the latest
-// after the longest wait: retries, and mails that are not scheduled. It walks
-// through what is due after now in steps, like everything that may be long.
+// shift moves the times that are kept in memory with the clock.
+func (q *Queue) shift(by time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.sites {
+		s.blocked = time.Time{}
+		if !s.until.IsZero() {
+			s.until, s.dirty = s.until.Add(by), true
+		}
+	}
+	for _, h := range q.senders {
+		h.until, h.dirty = h.until.Add(by), true
+	}
+	for _, k := range q.buckets {
+		k.full, k.dirty = k.full.Add(by), true
+	}
+}
+
+// mend makes due again what a clock that was set back has put into the future,
+// and wakes the lanes that the scheduler set aside by that clock. It walks
+// through everything in steps, like all that may be long.
 func (q *Queue) mend(ctx context.Context) error {
-	longest := slices.Max(q.o.Retry)
-	latest := max(longest+longest/5, longestWait)
 	var cursor store.Key
 	for {
 		var page []*row
@@ -97,53 +115,88 @@ func (q *Queue) mend(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		page = slices.DeleteFunc(page, func(p *row) bool { return !p.misdated(q.o.Now(), latest) })
+		page = slices.DeleteFunc(page, func(p *row) bool { return !p.misdated(q.o.Now()) })
 		slices.SortFunc(page, func(a, b *row) int { return strings.Compare(a.Lane, b.Lane) })
 		if len(page) > 0 {
-			spread := q.jitter(len(page))
 			err = q.o.DB.Update(ctx, func(tx store.Tx) error {
-				for i, p := range page {
-					if err := q.redate(tx, p.ID, latest, spread[i]); err != nil {
+				for _, p := range page {
+					if err := q.redate(tx, p.ID); err != nil {
 						return err
 					}
 				}
 				return nil
 			})
 		}
+		if err != nil {
+			return err
+		}
+		if cursor == nil {
+			return q.wakeLanes(ctx)
+		}
+	}
+}
+
+// wakeLanes ends every pause that the scheduler has made. It makes them again
+// where they are still called for.
+func (q *Queue) wakeLanes(ctx context.Context) error {
+	var cursor store.Key
+	for {
+		var page []agenda.Lane
+		err := q.o.DB.View(ctx, func(r store.Reader) (err error) {
+			page, cursor, err = q.o.Agenda.Lanes(r, lanePrefix, cursor, 200)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		err = q.o.DB.Update(ctx, func(tx store.Tx) error {
+			for _, l := range page {
+				if err := q.parkLane(tx, park{lane: l.Name}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil || cursor == nil {
 			return err
 		}
 	}
 }
 
-// misdated reports that a parcel's due time lies where only a clock that was
-// set back can have put it.
-func (p *row) misdated(now time.Time, latest time.Duration) bool {
+// misdated reports that a parcel's due time was reckoned from a time that has
+// not come yet.
+func (p *row) misdated(now time.Time) bool {
 	if p.Held != nil || p.Phase != "" || !p.Due.After(now) {
 		return false
 	}
-	if p.Attempts > 0 {
-		return p.Due.After(now.Add(latest))
+	if !p.Started.IsZero() { // it has been looked at: its due time follows from that
+		return p.Started.After(now)
 	}
-	return p.Paid.IsZero() && !p.Since.After(p.Created) // not scheduled by its writer
+	return p.Created.After(now) && !p.Since.After(p.Created) // not scheduled by its writer
 }
 
-func (q *Queue) redate(tx store.Tx, id string, latest time.Duration, spread float64) error {
+func (q *Queue) redate(tx store.Tx, id string) error {
 	key := parcelKey(id)
 	if err := q.parcels.Lock(tx, key); err != nil {
 		return err
 	}
 	p, err := q.parcels.Find(tx, key)
-	if err != nil || p == nil || !p.misdated(tx.Now(), latest) {
+	if err != nil || p == nil || !p.misdated(tx.Now()) {
 		return err
 	}
-	old := *p
-	p.Due = tx.Now()
-	if p.Attempts > 0 {
-		p.Due = p.Due.Add(time.Duration(spread * float64(q.o.Retry[0]))).Truncate(time.Microsecond)
+	old, now := *p, tx.Now()
+	if p.Due = now; !p.Started.IsZero() {
+		p.Due = now.Add(max(0, old.Due.Sub(old.Started)))
+		p.Started = now
 	}
-	if p.Created.After(tx.Now()) {
-		p.Created, p.Since = tx.Now(), tx.Now()
+	if !p.Paid.IsZero() {
+		p.Paid = p.Due
+	}
+	if p.Created.After(now) {
+		p.Created = now
+	}
+	if p.Since.After(now) && !old.Since.After(old.Created) {
+		p.Since = now
 	}
 	if _, err := q.o.Agenda.Reschedule(tx, p.Lane, p.ID, p.Due); err != nil {
 		return err

@@ -32,3 +32,22 @@ func (a *Agenda) Page(r store.Reader, prefix string, after store.Key, limit int)
 	}
 	return out, next, nil
 }
+
+// Lanes returns up to limit lanes of the group that prefix names, by name, and
+// the cursor of the next page, nil at the end.
+func (a *Agenda) Lanes(r store.Reader, prefix string, after store.Key, limit int) ([]Lane, store.Key, error) {
+	page, next, err := a.lanes.Page(r, store.Query{
+		From: store.Key{}.Str(prefix), To: store.Key{}.Str(prefix + "\U0010FFFF"), After: after, Limit: limit,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("agenda: lanes of %s: %w", prefix, err)
+	}
+	out := make([]Lane, len(page))
+	for i, row := range page {
+		out[i] = Lane{Name: row.Name, Wake: row.Wake, NotBefore: row.NotBefore, Reason: row.Reason}
+		if row.Empty {
+			out[i].Wake = out[i].NotBefore
+		}
+	}
+	return out, next, nil
+}
