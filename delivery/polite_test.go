@@ -312,7 +312,7 @@ func TestManyDestinations(t *testing.T) {
 			return unreachable
 		}
 		return takes(accepted)(ctx, tr)
-	}))
+	}), func(o *Options) { o.Workers = 400 })
 	const n = maxDests + 500
 	b.update(func(tx store.Tx) error {
 		for i := range n {
