@@ -22,6 +22,25 @@ import (
 // openDoors opens the listeners, the SMTP one last: by then everything a mail
 // needs is there.
 func (p *program) openDoors(ctx context.Context) error {
+	if err := p.openIntake(); err != nil {
+		return err
+	}
+	if err := p.openCerts(); err != nil {
+		return err
+	}
+	if err := p.openHTTP(ctx); err != nil {
+		return err
+	}
+	if err := p.openSMTP(ctx); err != nil {
+		return err
+	}
+	// Only now: an authority comes in by the doors to see who we are.
+	p.background("certificates", p.certs.Run)
+	return nil
+}
+
+// openIntake opens the one way in.
+func (p *program) openIntake() error {
 	checker, err := mailauth.New(mailauth.Options{DNS: p.world.resolver, Now: p.world.now})
 	if err != nil {
 		return err
@@ -37,21 +56,7 @@ func (p *program) openDoors(ctx context.Context) error {
 		Registerer: p.world.metrics,
 		MaxSize:    int64(p.cfg.Limits.MessageSize),
 	})
-	if err != nil {
-		return err
-	}
-	if err := p.openCerts(); err != nil {
-		return err
-	}
-	if err := p.openHTTP(ctx); err != nil {
-		return err
-	}
-	if err := p.openSMTP(ctx); err != nil {
-		return err
-	}
-	// Only now: an authority comes in by the doors to see who we are.
-	p.background("certificates", p.certs.Run)
-	return nil
+	return err
 }
 
 func (p *program) openSMTP(ctx context.Context) error {
@@ -181,7 +186,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 	a, err := api.New(api.Options{
 		Desk:     p.desk,
 		Outbound: outboundPort{p.outbound},
-		Intake:   intakePort{p.intake, p.nullMX, prefixes(p.cfg.Limits.Deny)},
+		Intake:   p.intakePort(),
 		Tokens:   p.tokens,
 
 		AppPasswords: p.passwords,

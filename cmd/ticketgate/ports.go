@@ -101,6 +101,10 @@ type intakePort struct {
 	deny   []netip.Prefix
 }
 
+func (p *program) intakePort() intakePort {
+	return intakePort{p.intake, p.nullMX, prefixes(p.cfg.Limits.Deny)}
+}
+
 // Explain looks at what the SMTP listener looks at before the mail, and then
 // asks the intake.
 func (i intakePort) Explain(ctx context.Context, m api.Mail) (*intake.Explanation, error) {

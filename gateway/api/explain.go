@@ -85,11 +85,16 @@ func (a *API) explain(ctx context.Context, in *explainInput) (*traceOutput, erro
 	if err != nil {
 		return nil, err
 	}
+	return &traceOutput{Explained(x)}, nil
+}
+
+// Explained is the form in which an explanation is answered.
+func Explained(x *intake.Explanation) *Trace {
 	if x.Trace == nil {
 		reason := x.Err.Error()
-		return &traceOutput{&Trace{Decision: "refuse", Reason: &reason, Findings: findingsShape(x.Findings), Evidence: json.RawMessage("null")}}, nil
+		return &Trace{Decision: "refuse", Reason: &reason, Findings: findingsShape(x.Findings), Evidence: json.RawMessage("null")}
 	}
-	return &traceOutput{traceShape(x.Trace, x.Findings)}, nil
+	return traceShape(x.Trace, x.Findings)
 }
 
 type tracesOutput struct {
