@@ -12,7 +12,7 @@ import (
 
 func agentCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "agent", Short: "Agents' access by mail programs"}
-	cmd.AddCommand(appPasswordCommand(o), appPasswordsCommand(o))
+	cmd.AddCommand(agentList(o), appPasswordCommand(o), appPasswordsCommand(o))
 	return cmd
 }
 

@@ -55,7 +55,7 @@ func contactCommand(o *options) *cobra.Command {
 	contact := func(args []string) string { return "/contacts/" + url.PathEscape(args[0]) }
 	address := func(args []string) string { return contact(args) + "/addresses/" + url.PathEscape(args[1]) }
 	cmd.AddCommand(
-		contactList(o), contactSet(o),
+		contactList(o), contactAdd(o), contactSet(o),
 		one("show CONTACT", "Show a contact by id or address", 1, http.MethodGet, contact, nil),
 		one("add-address CONTACT ADDRESS", "Give a contact another address", 2, http.MethodPut, address, nil),
 		one("remove-address CONTACT ADDRESS", "Take an address from a contact", 2, http.MethodDelete, address, nil),

@@ -111,7 +111,7 @@ func rootCommand() *cobra.Command {
 		dkimCommand(o),
 		tokenCommand(o),
 		agentCommand(o),
-		contactCommand(o), organizationCommand(o), secretCommand(o),
+		queueCommand(o), contactCommand(o), organizationCommand(o), secretCommand(o),
 		dnsCommand(o),
 		doctorCommand(o),
 		sendTestCommand(o),
