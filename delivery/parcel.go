@@ -255,7 +255,7 @@ func (p *row) report(state string, at time.Time) message.Report {
 		Recipient: p.To, State: state, Attempts: p.Attempts, At: at,
 	}
 	if l := p.Last; l != nil {
-		r.Code, r.Enhanced, r.Text, r.MX = l.Code, l.Enhanced, l.Text, l.MX
+		r.Code, r.Enhanced, r.Text, r.MX, r.TLS = l.Code, l.Enhanced, l.Text, l.MX, l.TLS.String()
 	}
 	return r
 }

@@ -117,7 +117,7 @@ func (q *Queue) observe(g *grant, p *row, res courier.Result, result string, now
 		q.met.delay.WithLabelValues(p.Class).Observe(p.age(now).Seconds())
 	}
 	q.o.Log.Info("outbound attempt", "parcel", p.ID, "ticket", p.Ticket, "result", result, "attempt", p.Attempts,
-		"code", res.Code, "enhanced", res.Enhanced, "text", res.Text, "mx", res.Host, "phase", res.Phase, "ambiguous", res.Ambiguous, "cause", res.Err)
+		"code", res.Code, "enhanced", res.Enhanced, "text", res.Text, "mx", res.Host, "tls", res.TLS.String(), "phase", res.Phase, "ambiguous", res.Ambiguous, "cause", res.Err)
 }
 
 // errLedger marks an error as the ledger's.

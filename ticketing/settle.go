@@ -24,7 +24,7 @@ func (d *Desk) Settled(tx store.Tx, r message.Report) error {
 	}
 	row := deliveryRow{Message: r.Message, MailID: clip(r.MailID, maxID), Delivery: Delivery{
 		Recipient: clip(r.Recipient, maxAddress), Parcel: clip(r.Parcel, 64), State: r.State, Attempts: r.Attempts,
-		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), At: at.UTC(),
+		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), TLS: clip(r.TLS, 120), At: at.UTC(),
 	}}
 	worse, err := w.deliver(&row)
 	stuck := r.State == "held" && r.Hold != ""
@@ -62,7 +62,7 @@ func (w *work) deliver(row *deliveryRow) (worse bool, err error) {
 		return false, nil
 	}
 	if old != nil && row.Parcel == "" {
-		row.Parcel, row.Attempts, row.MX = old.Parcel, old.Attempts, old.MX
+		row.Parcel, row.Attempts, row.MX, row.TLS = old.Parcel, old.Attempts, old.MX, old.TLS
 	}
 	if old != nil && row.MailID == "" {
 		row.MailID = old.MailID

@@ -221,6 +221,7 @@ type Delivery struct {
 	Enhanced  string    `json:"enhanced,omitempty"`
 	Text      string    `json:"text,omitempty"`
 	MX        string    `json:"mx,omitempty"`
+	TLS       string    `json:"tls,omitempty"` // the channel of the last attempt, in a few words
 	At        time.Time `json:"at"`
 }
 

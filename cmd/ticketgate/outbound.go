@@ -39,6 +39,7 @@ type parcelJSON struct {
 		Enhanced string
 		Text     string
 		MX       string
+		TLS      string
 		At       time.Time
 	}
 }
@@ -277,6 +278,9 @@ func printParcel(w io.Writer, p parcelJSON) {
 	fmt.Fprintf(w, "last answer\t%s\n", p.lastAnswer())
 	if l := p.Last; l != nil {
 		fmt.Fprintf(w, "\tat %s%s\n", l.At.Local().Format(time.RFC3339), prefixed(" from ", l.MX))
+		if l.TLS != "" {
+			fmt.Fprintf(w, "channel\t%s\n", l.TLS)
+		}
 	}
 	if h := p.Held; h != nil {
 		fmt.Fprintf(w, "held\tby %s (%s%s): %s\n", h.By, h.Kind, prefixed(" ", deref(h.Ref)), h.Reason)

@@ -72,7 +72,7 @@ func showParcel(p *delivery.Parcel) *api.Parcel {
 		out.NextAt = *p.Next
 	}
 	if l := p.Last; l != nil {
-		out.Last = &api.Attempt{Code: l.Code, Enhanced: l.Enhanced, Text: l.Text, MX: l.MX, At: l.At}
+		out.Last = &api.Attempt{Code: l.Code, Enhanced: l.Enhanced, Text: l.Text, MX: l.MX, TLS: l.TLS.String(), At: l.At}
 	}
 	return out
 }

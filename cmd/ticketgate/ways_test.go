@@ -195,7 +195,30 @@ deliver_to = { route = "helpdesk", address = "inbox@desk.internal" }
 		t.Errorf("asked with %q, and %d times more", r, len(asked))
 	}
 
-	// The record of the attempt, the metrics, and no secret anywhere.
+	channels := map[string]string{}
+	peers.WaitFor(t, 10*time.Second, "the records of the attempts", func() bool {
+		for _, m := range list[struct {
+			Deliveries []struct {
+				Recipient string
+				Last      *struct{ TLS string }
+			}
+		}](d, "/tickets/1001/messages", nil) {
+			for _, dl := range m.Deliveries {
+				if dl.Last != nil {
+					channels[dl.Recipient] = dl.Last.TLS
+				}
+			}
+		}
+		return len(channels) >= 2
+	})
+	if c := channels["otto@staff.example"]; !strings.HasPrefix(c, "TLS 1.3 TLS_") || !strings.HasSuffix(c, ", verified (configured)") {
+		t.Errorf("channels %q", channels)
+	}
+	if c := channels["inbox@desk.internal"]; c != "in clear (opportunistic)" {
+		t.Errorf("channels %q", channels)
+	}
+
+	// The metrics, and no secret anywhere.
 	res, err := http.Get("http://" + d.admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)

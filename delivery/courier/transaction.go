@@ -94,6 +94,25 @@ type TLSInfo struct {
 	Fallback bool   `json:"fallback,omitempty"` // in clear because the handshake fails there
 }
 
+// String is the channel in a few words: "TLS 1.3 TLS_AES_128_GCM_SHA256,
+// verified (dane)"; "" if nobody was reached.
+func (i TLSInfo) String() string {
+	if i.Policy == "" {
+		return ""
+	}
+	s := "in clear"
+	if i.Version != "" {
+		s = i.Version + " " + i.Cipher + ", not verified"
+		if i.Verified {
+			s = i.Version + " " + i.Cipher + ", verified"
+		}
+	}
+	if i.Fallback {
+		s += " after TLS failed"
+	}
+	return s + " (" + i.Policy + ")"
+}
+
 // Result says what became of the mail for one recipient.
 type Result struct {
 	Recipient string

@@ -64,7 +64,7 @@ func (a *API) parcel(p *Parcel) *OutboundMail {
 		out.Held = some(Held{Kind: h.Kind, Ref: orNull(h.Ref), By: h.By, Reason: h.Reason, At: h.At.UTC(), Until: moment(h.Until)})
 	}
 	if l := p.Last; l != nil {
-		out.Last = some(Last{Code: l.Code, Enhanced: l.Enhanced, Text: l.Text, MX: l.MX, At: l.At.UTC()})
+		out.Last = some(Last{Code: l.Code, Enhanced: l.Enhanced, Text: l.Text, MX: l.MX, TLS: l.TLS, At: l.At.UTC()})
 	}
 	return out
 }

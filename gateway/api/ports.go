@@ -169,5 +169,6 @@ type Attempt struct {
 	Enhanced string
 	Text     string
 	MX       string
+	TLS      string // the channel in a few words
 	At       time.Time
 }

@@ -249,6 +249,7 @@ type Last struct {
 	Enhanced string    `json:"enhanced"`
 	Text     string    `json:"text"`
 	MX       string    `json:"mx"`
+	TLS      string    `json:"tls" doc:"the channel in a few words: version, cipher, whether the server was verified, and who asked for it; empty if nobody was reached"`
 	At       time.Time `json:"at"`
 }
 
@@ -288,7 +289,7 @@ func messageShape(m *ticketing.Message, c *ticketing.Content, deliveries []ticke
 	for _, d := range deliveries {
 		shown := Delivery{Recipient: d.Recipient, State: d.State, Attempts: d.Attempts}
 		if d.Code != 0 || d.Text != "" {
-			shown.Last = some(Last{Code: d.Code, Enhanced: d.Enhanced, Text: d.Text, MX: d.MX, At: d.At.UTC()})
+			shown.Last = some(Last{Code: d.Code, Enhanced: d.Enhanced, Text: d.Text, MX: d.MX, TLS: d.TLS, At: d.At.UTC()})
 		}
 		out.Deliveries = append(out.Deliveries, shown)
 	}

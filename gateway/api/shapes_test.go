@@ -86,7 +86,7 @@ func TestMessageShape(t *testing.T) {
 		"attachments":[{"id":"att_1","filename":"log.txt","content_type":"text/plain","size":812,"sha256":"cd","content_id":"c1","inline":true,"note":"an invitation"},
 			{"id":"att_2","filename":"","content_type":"","size":0,"sha256":"","content_id":null,"inline":false,"note":null}],
 		"raw_sha256":"ab","raw_size":5123,"date":"2026-03-01T11:59:00Z","received_at":"2026-03-01T12:00:00Z",
-		"deliveries":[{"recipient":"bo@customer.example","state":"sent","attempts":1,"last":{"code":250,"enhanced":"2.0.0","text":"ok","mx":"mx1.customer.example","at":"2026-03-01T12:00:00Z"}},
+		"deliveries":[{"recipient":"bo@customer.example","state":"sent","attempts":1,"last":{"code":250,"enhanced":"2.0.0","text":"ok","mx":"mx1.customer.example","tls":"","at":"2026-03-01T12:00:00Z"}},
 			{"recipient":"cy@customer.example","state":"queued","attempts":0,"last":null}]}`)
 	s.desk.content, s.desk.deliveries = &ticketing.Content{}, nil
 	wantJSON(t, s.do("GET", "/messages/msg_2", ""), 200, `{"id":"msg_2","ticket":1001,"direction":"none","kind":"event","visibility":"internal",
@@ -121,7 +121,7 @@ func TestOutboundShape(t *testing.T) {
 	p.Last = &Attempt{Code: 421, Enhanced: "4.7.28", Text: "rate limited", MX: "mx1.customer.example", At: noon}
 	wantJSON(t, s.do("GET", "/outbound/out_1", ""), 200, `{"id":"out_1","class":"reply","state":"deferred","from":"support+x@help.example","recipient":"bo@customer.example",
 		"queue":"support","ticket":1001,"message":"msg_1","size":18000,"attempts":2,"created_at":"2026-03-01T11:18:00Z","next_at":"2026-03-01T12:00:00Z","age_seconds":2520,
-		"last":{"code":421,"enhanced":"4.7.28","text":"rate limited","mx":"mx1.customer.example","at":"2026-03-01T12:00:00Z"},"waits_for":"retry","why":"the server asked us to wait","ambiguous":true,"held":null}`)
+		"last":{"code":421,"enhanced":"4.7.28","text":"rate limited","mx":"mx1.customer.example","tls":"","at":"2026-03-01T12:00:00Z"},"waits_for":"retry","why":"the server asked us to wait","ambiguous":true,"held":null}`)
 }
 
 func TestReconcileShape(t *testing.T) {

@@ -40,6 +40,7 @@ type Report struct {
 	Enhanced  string // "2.0.0"
 	Text      string
 	MX        string
+	TLS       string // the channel of the last attempt in a few words, "" if there was none
 	At        time.Time
 	Next      time.Time // next attempt, when deferred
 
