@@ -190,8 +190,8 @@ func (p *program) openHTTP(ctx context.Context) error {
 		Tokens:   p.tokens,
 
 		AppPasswords: p.passwords,
-		Control:      controlPort{p.outbound, p.unwanted},
-		Suppressions: controlPort{p.outbound, p.unwanted},
+		Control:      p.control(),
+		Suppressions: p.control(),
 		Keys:         keysPort{p.dkim, p.outbound},
 		OptOuts:      p.desk,
 		House:        house{p},

@@ -16,8 +16,13 @@ import (
 
 // controlPort shows the outbound queue's operator side to the API.
 type controlPort struct {
-	q *delivery.Queue
-	s *delivery.Suppressions
+	q      *delivery.Queue
+	s      *delivery.Suppressions
+	routes func(name string) bool // whether a route is configured
+}
+
+func (p *program) control() controlPort {
+	return controlPort{p.outbound, p.unwanted, func(name string) bool { return p.cfg.Routes[name] != nil }}
 }
 
 func queueFilter(f api.ParcelFilter) delivery.Filter {
@@ -95,6 +100,9 @@ func showMeasure(m *delivery.Measure) *api.Measure {
 }
 
 func (c controlPort) Decide(ctx context.Context, m api.Measure) (*api.Measure, error) {
+	if via := deref(m.Via); via != "" && !c.routes(via) {
+		return nil, &ticketing.Error{Kind: ticketing.Invalid, Text: "there is no such route in the configuration"}
+	}
 	made, err := c.q.Decide(ctx, delivery.Measure{
 		Kind: m.Kind, Domain: deref(m.Domain), Queue: deref(m.Queue), Class: deref(m.Class), To: deref(m.To), All: m.All, Via: deref(m.Via),
 		By: m.By, Reason: m.Reason, Until: deref(m.Until),
