@@ -23,7 +23,7 @@ import (
 // TICKETGATE_TOWN_STEPS asks for more steps than a test run has time for.
 func TestTown(t *testing.T) {
 	t.Parallel()
-	steps, seeds := 250, uint64(16)
+	steps, seeds := 250, uint64(10)
 	if s := os.Getenv("TICKETGATE_TOWN_STEPS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
