@@ -1,6 +1,6 @@
 # make test       everything CI runs: vet, unit tests, real peers, the demo
 # make test-unit  what needs nothing but Go and a C compiler (race detector)
-# make bench      ratios against Postfix on this machine; reading mails against enmime; reply extraction in MB/s
+# make bench      ratios against Postfix on this machine, and ten minutes with peers that misbehave; reading mails against enmime; reply extraction in MB/s
 # make fuzz       every fuzz target for FUZZTIME each
 # make lint       gofmt and go vet
 # make build      one static binary in bin/
@@ -27,7 +27,8 @@ peers:
 	test/install-peers
 
 bench: peers build
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 120m ./test/bench
+	TICKETGATE_SOAK=10m $(GO) test -run '^$$' -bench Soak -benchtime 1x -timeout 30m ./delivery
 	$(GO) test -run '^$$' -bench . -benchtime 500x -timeout 10m ./ticketing/message
 	cd test/bench/mime && $(GO) test -v -run . -bench . -benchtime 500x -timeout 10m .
 

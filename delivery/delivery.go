@@ -5,9 +5,10 @@
 //
 // # The life of a parcel
 //
-// [Queue.Submit] stores a parcel and a job in the lane "mail/<domain>" of the
-// agenda, in the caller's transaction: no mail without its reason, no reason
-// without its mail. [Queue.Run] then makes attempts:
+// [Queue.Submit] stores a parcel and a job in the lane "mail/<domain>/<band>" of
+// the agenda, in the caller's transaction: no mail without its reason, no reason
+// without its mail. [Queue.Run] then makes attempts, in turns and as the site
+// can bear them (see sched.go and site.go):
 //
 //  1. Claim. One durable transaction counts the attempt and sets the time of
 //     the next one, before anything is dialled. After a crash the parcel is
@@ -22,7 +23,7 @@
 //     tells the [Ledger] what became of it.
 //
 // Waiting for a rate or for a free connection is no attempt. A parcel that is
-// still undelivered after Options.Expire is reported as failed. Delivered and
+// still undelivered at the end of its class's life is reported as failed. Delivered and
 // failed parcels leave the queue; their history is the ledger's, their content
 // stays in the blob store.
 //
