@@ -210,7 +210,13 @@ func (h house) queueParts(ctx context.Context) []api.Diagnosis {
 // wayOut: the smarthost answers, if there is one. Whether port 25 is open to the
 // world shows only by using it: ticketgate send-test does.
 func (h house) wayOut(ctx context.Context) []api.Diagnosis {
-	host := string(h.p.cfg.Outbound.Smarthost)
+	host, speaks := string(h.p.cfg.Outbound.Smarthost), true
+	if r := h.p.cfg.Routes[h.p.cfg.Outbound.Route]; r != nil {
+		host, speaks = string(r.Host), false // it may speak TLS from the first octet
+	}
+	if strings.HasPrefix(host, "unix:") {
+		return []api.Diagnosis{diagnosis(host, "outbound", "skip", "mail leaves by a socket on this machine", "", "", "try: ticketgate send-test ADDRESS --wait 1m")}
+	}
 	if host == "" {
 		return []api.Diagnosis{diagnosis("port 25", "outbound", "skip", "mail leaves directly; whether port 25 is open shows when mail leaves", "", "", "try: ticketgate send-test ADDRESS --wait 1m")}
 	}
@@ -221,6 +227,9 @@ func (h house) wayOut(ctx context.Context) []api.Diagnosis {
 		return []api.Diagnosis{diagnosis(host, "outbound", "fail", "the smarthost does not answer: "+err.Error(), "", "", "see whether it runs, and whether a firewall is between")}
 	}
 	defer conn.Close()
+	if !speaks {
+		return []api.Diagnosis{diagnosis(host, "outbound", "ok", "it can be connected to", "", "", "")}
+	}
 	conn.SetDeadline(h.p.world.now().Add(15 * time.Second))
 	buf := make([]byte, 512)
 	n, err := conn.Read(buf)
