@@ -48,7 +48,7 @@ func (n *Notifier) loadBacklog(ctx context.Context, a *affair) error {
 			if err != nil {
 				return err
 			}
-			text, err := n.newlyWritten(ctx, m, mail)
+			text, _, err := n.newlyWritten(ctx, m, mail)
 			if err != nil {
 				return err
 			}

@@ -22,10 +22,15 @@ func passedOn(m *ticketing.Message, mail *message.Mail) (text, remark string, ok
 	return text, strings.TrimSpace(message.SkipCommands(f.Remark, m.CommandLines)), true
 }
 
-// forStaff is a message's text with the remark of who passed it on.
-func (a *affair) forStaff() string {
+// forStaff is a message's text with the remark of who passed it on. The mail that
+// opens a ticket comes with what its author quoted or passed on: nothing on the
+// ticket shows that yet.
+func (a *affair) forStaff(below string) string {
 	_, remark, ok := passedOn(a.msg, a.mail)
-	if !ok || remark == "" {
+	switch {
+	case !ok && a.msg.Seq == 1 && a.msg.Direction == "in" && below != "":
+		return a.text + "\n\n" + clip(below, maxQuote)
+	case !ok || remark == "":
 		return a.text
 	}
 	who := a.msg.ForwardedBy.Agent

@@ -163,14 +163,15 @@ func (n *Notifier) load(ctx context.Context, notice ticketing.Notice) (*affair, 
 	if a.mail, err = n.parse(ctx, a.msg); err != nil {
 		return nil, err
 	}
-	if a.text, err = n.newlyWritten(ctx, a.msg, a.mail); err != nil {
+	var below string
+	if a.text, below, err = n.newlyWritten(ctx, a.msg, a.mail); err != nil {
 		return nil, err
 	}
 	if a.text == "" {
 		a.text = noText
 	}
 	a.shown = a.forCustomers(a.msg, a.text)
-	a.text = a.forStaff()
+	a.text = a.forStaff(below)
 	if public(a.msg) && byUs(a.msg) {
 		a.answer, err = n.lastPublic(ctx, a)
 	}
@@ -226,7 +227,7 @@ func (n *Notifier) lastPublic(ctx context.Context, a *affair) (*quotation, error
 		if err != nil {
 			return nil, err
 		}
-		text, err := n.newlyWritten(ctx, prev, mail)
+		text, _, err := n.newlyWritten(ctx, prev, mail)
 		if err != nil {
 			return nil, err
 		}

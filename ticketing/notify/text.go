@@ -312,18 +312,18 @@ func continues(rest string) bool {
 }
 
 // newlyWritten is what a message's author newly wrote, as the desk tells it
-// apart. Markers of our mails are taken out even of that: each reader's mail has
-// its own.
-func (n *Notifier) newlyWritten(ctx context.Context, m *ticketing.Message, mail *message.Mail) (string, error) {
+// apart, and what stands below it. Markers of our mails are taken out of both:
+// each reader's mail has its own.
+func (n *Notifier) newlyWritten(ctx context.Context, m *ticketing.Message, mail *message.Mail) (text, below string, err error) {
 	if text, _, ok := passedOn(m, mail); ok {
-		return strings.TrimSpace(message.WithoutMarkers(text)), nil
+		return strings.TrimSpace(message.WithoutMarkers(text)), "", nil
 	}
 	r, err := n.o.Desk.Reply(ctx, m, mail)
-	text := r.Visible
+	text = r.Visible
 	if m.Direction == "in" {
 		text = message.SkipCommands(text, m.CommandLines)
 	}
-	return strings.TrimSpace(message.WithoutMarkers(text)), err
+	return strings.TrimSpace(message.WithoutMarkers(text)), strings.TrimSpace(message.WithoutMarkers(r.Quoted)), err
 }
 
 func paragraphsHTML(paragraphs []string) string {
