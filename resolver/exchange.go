@@ -216,6 +216,9 @@ func belongs(m *dns.Msg, id uint16, q question) bool {
 	return len(m.Question) == 1 && m.Question[0].Qtype == q.qtype && strings.EqualFold(m.Question[0].Name, q.name)
 }
 
+// unsaidTTL is how long an absence is believed whose life nobody says.
+const unsaidTTL = 2 * time.Second
+
 // read makes an answer of a reply: follows aliases, finds how long it lives.
 func (r *Resolver) read(q question, m *dns.Msg) Answer {
 	a := Answer{Name: q.name, Authentic: m.AuthenticatedData}
@@ -260,6 +263,9 @@ func (r *Resolver) read(q question, m *dns.Msg) Answer {
 	if m.Rcode == dns.RcodeNameError {
 		a.Outcome = NoName
 	}
+	// A forwarder that leaves out the zone's word would be asked again for every
+	// mail of a flood.
+	a.Until = now.Add(min(unsaidTTL, r.o.FailureTTL))
 	for _, rr := range m.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {
 			zone := time.Duration(min(soa.Hdr.Ttl, soa.Minttl)) * time.Second

@@ -71,3 +71,29 @@ func answer(c net.Conn, alive *atomic.Bool) {
 		c.Write(reply)
 	}
 }
+
+// TestUnsaidAbsence: an absence without a zone's word is believed for two
+// seconds.
+func TestUnsaidAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var alive atomic.Bool
+		alive.Store(true)
+		asked := 0
+		r, err := New(Options{Server: "192.0.2.53:53", Now: time.Now,
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				asked++
+				ours, theirs := net.Pipe()
+				go answer(theirs, &alive)
+				return ours, nil
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []int{1, 1, 1, 2} {
+			if a := r.Query(t.Context(), "a.example", dns.TypeTXT); a.Outcome != NoName || asked != want {
+				t.Errorf("question %d: %v, asked %d times, want %d", i+1, a.Outcome, asked, want)
+			}
+			time.Sleep(900 * time.Millisecond)
+		}
+	})
+}

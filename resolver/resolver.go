@@ -2,8 +2,9 @@
 // allow, at a bounded price. It asks recursive name servers over UDP, and over
 // TCP when an answer is truncated; it keeps what they say for the time the
 // records live (RFC 1035 §3.2.1), that something does not exist for as long as
-// its zone says (RFC 2308 §5), and that nobody knew for a few seconds (RFC 9520
-// §3.2). The same question asked by many at once goes out once.
+// its zone says (RFC 2308 §5; two seconds if it says nothing), and that nobody
+// knew for a few seconds (RFC 9520 §3.2). The same question asked by many at
+// once goes out once.
 //
 // [Resolver.Query] tells apart what the look-up methods of package net mix up:
 // no such name, no such record, a server's failure and silence. It also passes

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"ticketgate/test/dnstest"
 	"ticketgate/test/peers"
 )
 
@@ -189,7 +190,7 @@ func newGate(b *testing.B, dir string) *gate {
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("go build: %v\n%s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ticketgate.toml"), fmt.Appendf(nil, gateConfig, g.smtp, g.admin), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ticketgate.toml"), fmt.Appendf(nil, "resolver = %q\n"+gateConfig, dnstest.Start(b).Addr(), g.smtp, g.admin), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(g.stop)

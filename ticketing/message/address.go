@@ -84,9 +84,10 @@ func atomByte(c byte) bool {
 		strings.IndexByte("!#$%&'*+-/=?^_`{|}~.", c) >= 0
 }
 
-// quoteLocal quotes a local part if it needs quotes.
+// quoteLocal quotes a local part if it needs quotes. Blanks beyond ASCII need
+// them too: readers trim those at the ends.
 func quoteLocal(local string) string {
-	bare := local != ""
+	bare := local != "" && !strings.ContainsFunc(local, unicode.IsSpace)
 	for i := 0; i < len(local); i++ {
 		bare = bare && atomByte(local[i])
 	}
