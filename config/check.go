@@ -197,6 +197,7 @@ func (p *parser) checkQueue(name string, q *Queue, domains []string) {
 			p.errorf(at.with("hold", "blocked", strconv.Itoa(i)), "", "blocked: %q is neither an address nor @domain nor a pattern such as \"*@spam.example\"", pattern)
 		}
 	}
+	p.checkAccept(at.with("accept"), q.Accept)
 	if q.ReopenWindow < 0 {
 		p.errorf(at.with("reopen_window"), "", "reopen_window cannot be negative")
 	}

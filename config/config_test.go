@@ -181,6 +181,8 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 				walk(f.Type.Elem().Elem())
 			} else if isSection(f.Type) {
 				walk(f.Type)
+			} else if isList(f.Type) {
+				walk(f.Type.Elem())
 			}
 			if f.Type.Kind() == reflect.Int && f.Tag.Get("max") == "" {
 				t.Errorf("%s.%s has no bounds", typ, f.Name)

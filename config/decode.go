@@ -192,7 +192,8 @@ func (p *parser) list(at path, v reflect.Value, list []any, f field) {
 		before := len(p.problems)
 		elem := reflect.New(v.Type().Elem()).Elem()
 		p.value(at.with(strconv.Itoa(i)), elem, doc, f)
-		if len(p.problems) == before {
+		// What is checked later by its place in the list must keep it.
+		if len(p.problems) == before || isSection(elem.Type()) {
 			out = reflect.Append(out, elem)
 		}
 	}

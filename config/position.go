@@ -48,23 +48,47 @@ type positions struct {
 	data   []byte
 	parser unstable.Parser
 	at     map[string]place
+	arrays map[string]int // [[tables]] by their path: the number of the last one
 }
 
 // locate walks a document that is known to be well formed.
 func locate(data []byte) *positions {
-	p := &positions{data: data, at: map[string]place{}}
+	p := &positions{data: data, at: map[string]place{}, arrays: map[string]int{}}
 	p.parser.Reset(data)
 	var table path
 	for p.parser.NextExpression() {
 		e := p.parser.Expression()
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = p.keys(nil, e.Key())
+			table = p.table(e)
 		case unstable.KeyValue:
 			p.keyValue(table, e)
 		}
 	}
 	return p
+}
+
+// table returns the path of a section's header. One of [[…]] begins another
+// element of its list, and what is named below a list is in its last element.
+func (p *positions) table(e *unstable.Node) path {
+	var at path
+	for it := e.Key(); it.Next(); {
+		n := it.Node()
+		at = at.with(string(n.Data))
+		p.record(at, n)
+		last, list := p.arrays[at.key()]
+		if it.IsLast() && e.Kind == unstable.ArrayTable {
+			if list {
+				last++
+			}
+			p.arrays[at.key()], list = last, true
+		}
+		if list {
+			at = at.with(strconv.Itoa(last))
+			p.record(at, n)
+		}
+	}
+	return at
 }
 
 func (p *positions) keyValue(table path, n *unstable.Node) {

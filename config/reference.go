@@ -36,6 +36,12 @@ This page is generated from the program; do not edit it.
 		}
 		fmt.Fprintf(&b, "## [%s]\n\n%s\n\n", heading, f.Tag.Get("doc"))
 		referenceTable(&b, "", t, v)
+		for _, l := range fieldsOf(t) {
+			if isList(l.Type) {
+				fmt.Fprintf(&b, "## [[%s.%s]]\n\n%s\n\n", heading, l.key, l.Tag.Get("doc"))
+				referenceTable(&b, "", l.Type.Elem(), reflect.New(l.Type.Elem()).Elem())
+			}
+		}
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
@@ -55,7 +61,7 @@ func referenceTable(b *strings.Builder, prefix string, t reflect.Type, v reflect
 			}
 			continue
 		}
-		if f.Type.Kind() == reflect.Map {
+		if f.Type.Kind() == reflect.Map || isList(f.Type) {
 			continue
 		}
 		def := "`" + literal(fv) + "`"
@@ -214,6 +220,10 @@ func exampleTable(b *strings.Builder, prefix string, v reflect.Value) {
 			continue
 		}
 		comment(b, f.Tag.Get("doc"))
+		if isList(f.Type) {
+			fmt.Fprintf(b, "#%s%s = [%s]\n", prefix, f.key, exampleInline(f.Type.Elem()))
+			continue
+		}
 		switch {
 		case f.Tag.Get("required") != "" || f.Name == "Agents":
 			fmt.Fprintf(b, "%s%s = %s\n", prefix, f.key, exampleValue(f))
@@ -226,6 +236,23 @@ func exampleTable(b *strings.Builder, prefix string, v reflect.Value) {
 			b.WriteString("\n")
 		}
 	}
+}
+
+// isList tells lists of tables from lists of values.
+func isList(t reflect.Type) bool { return t.Kind() == reflect.Slice && isSection(t.Elem()) }
+
+// exampleInline writes a table with all keys that have an example on one line.
+func exampleInline(t reflect.Type) string {
+	var parts []string
+	for _, f := range fieldsOf(t) {
+		switch {
+		case isSection(f.Type):
+			parts = append(parts, f.key+" = "+exampleInline(f.Type))
+		case f.Tag.Get("example") != "":
+			parts = append(parts, f.key+" = "+exampleValue(f))
+		}
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
 }
 
 // comment writes words as comment lines of at most 100 characters.

@@ -79,13 +79,14 @@ func (d *Desk) Hops(a Arrival) func(netip.Addr) bool {
 
 // Admit is asked while the sender is still on the line. It returns an error of
 // kind Refused if the author's domain asks that the mail be refused (DMARC,
-// RFC 9989) and no trusted forwarder of any of its queues vouches for it. A
+// RFC 9989), or if rules of all its queues reject it (then the error wraps a
+// *Refusal), and no trusted forwarder of any of its queues vouches for it. A
 // report to a return path of ours is taken whoever signed it: its token proves
 // it. Mail that was not refused then is held for those queues that nobody
-// vouches to, never dropped.
+// vouches to, or whose rules reject it, never dropped.
 func (d *Desk) Admit(a Arrival) error {
 	v := &a.Verdict
-	if v.DMARC.Disposition != "reject" || a.User != "" {
+	if v.DMARC.Disposition != "reject" && !d.refuses || a.User != "" {
 		return nil
 	}
 	if slices.ContainsFunc(d.addressed(&a), func(q *queue) bool { return q.vouched(&a) }) {
@@ -93,6 +94,9 @@ func (d *Desk) Admit(a Arrival) error {
 	}
 	if a.EnvelopeFrom == "" && slices.ContainsFunc(a.Recipients, d.returnPath) {
 		return nil
+	}
+	if v.DMARC.Disposition != "reject" {
+		return d.refusal(&a)
 	}
 	return &Error{Kind: Refused, Text: "the author's domain asks to refuse mail that it does not vouch for (DMARC of " + clip(v.DMARC.Domain, 100) + ")"}
 }

@@ -59,13 +59,13 @@ const (
 	heldFromUs      = "from_our_address"
 	heldBlank       = "blank"
 	heldFlood       = "flood"
+	heldPolicy      = "policy" // an accept rule of the queue
 )
 
-// heldReasons are all reasons there are words for. policy is for rules, which
-// this version has none of.
+// heldReasons are all reasons there are words for.
 var heldReasons = []string{
 	heldLoop, heldBackscatter, heldFailedAuth, heldFromUs, heldBlank, heldFlood,
-	heldSpam, heldAgent, heldBlocked, heldRecipients, heldStranger, heldMalformed, heldUnparsed, heldOversize, "policy",
+	heldSpam, heldAgent, heldBlocked, heldRecipients, heldStranger, heldMalformed, heldUnparsed, heldOversize, heldPolicy,
 }
 
 // Ways in which our own mail comes back, and what else looks like a loop.
@@ -119,6 +119,8 @@ func heldCounter() store.Key { return store.Key{}.Str("ticketing.held") }
 //	it is our own mail that came back
 //	a report to a return path of ours is taken: the token proves it; so is a
 //	complaint by a proven reporter that returns a mail of ours
+//	an accept rule of the queue holds, discards or rejects it; one that accepts
+//	it spares it the queue's screen and nothing else
 //	a report names a mail of ours and lacks that proof
 //	the domain in From disowns it, and no trusted forwarder vouches for it
 //	its author is one of our own addresses, without proof
@@ -132,6 +134,8 @@ func (w *work) suspect(in *incoming, u *unit) (reason, detail string, err error)
 		return heldLoop, in.loop, nil
 	case (in.report() || in.complaint()) && len(u.returns) > 0 || w.d.provenComplaint(in, u):
 		return "", "", nil
+	case u.rule != nil && u.rule.Action != ruleAccept:
+		return heldPolicy, u.rule.Name, nil
 	case in.machineReport() && w.d.namesOurs(in, u):
 		return heldBackscatter, "unproven_report", nil
 	case !vouched && disowned(in.arrival.Verdict.DMARC.Disposition):
@@ -139,7 +143,7 @@ func (w *work) suspect(in *incoming, u *unit) (reason, detail string, err error)
 	case !vouched && in.ownFrom && !proven(in.arrival.Verdict.Trust):
 		return heldFromUs, "", nil
 	}
-	if reason, detail := in.screened(u); reason != "" {
+	if reason, detail := in.screened(u); reason != "" && u.rule == nil {
 		return reason, detail, nil
 	}
 	if in.blank() {
@@ -250,14 +254,33 @@ func (w *work) hold(in *incoming, u *unit, receipt, reason, detail string, a *ar
 		w.tally.loops = append(w.tally.loops, reason)
 	}
 	w.tally.held = append(w.tally.held, reason)
-	w.heldDelta++
-	w.jobs = append(w.jobs,
-		agenda.Job{Lane: HeldLane, Key: id, Due: h.ExpiresAt},
-		agenda.Job{Lane: HeldLane, Key: digestKey(h.Queue), Due: nextDigest(w.now)})
+	w.jobs = append(w.jobs, agenda.Job{Lane: HeldLane, Key: id, Due: h.ExpiresAt})
+	kind, by := "mail.held", in.actor(&in.template)
+	if reason == heldPolicy {
+		kind, by = w.obey(h, u.rule)
+	}
+	if h.State == heldWaiting {
+		w.heldDelta++
+		w.jobs = append(w.jobs, agenda.Job{Lane: HeldLane, Key: digestKey(h.Queue), Due: nextDigest(w.now)})
+	}
 	if err := w.d.held.Put(w.tx, h); err != nil {
 		return err
 	}
-	return w.recordHeld(&h.Held, "mail.held", in.actor(&in.template))
+	return w.recordHeld(&h.Held, kind, by)
+}
+
+// obey does to a mail that is being held what a rule asks for, and says how the
+// journal tells it. What a rule discards nobody is asked about, but until it
+// expires it can be found and released.
+func (w *work) obey(h *heldRow, r *acceptRule) (kind string, by Actor) {
+	by = ruleActor(r.Name)
+	if r.Action != ruleDiscard {
+		w.tally.rules = append(w.tally.rules, labels2{h.Queue, ruleHold})
+		return "mail.held", by
+	}
+	w.tally.rules = append(w.tally.rules, labels2{h.Queue, ruleDiscard})
+	h.State, h.SettledAt, h.SettledBy = heldDiscarded, w.now, by.label()
+	return "mail.discarded", by
 }
 
 // heldChange is the journal's data about held mail.

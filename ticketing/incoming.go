@@ -92,7 +92,8 @@ type unit struct {
 	returns    []message.Token // return-path tokens, distinct
 	trust      string
 	forwarder  bool
-	agent      *Agent // the author, if he is proven to be an agent
+	agent      *Agent      // the author, if he is proven to be an agent
+	rule       *acceptRule // that decides about the mail; nil if none does
 	entropy    [10]byte
 }
 
@@ -131,6 +132,7 @@ func (d *Desk) readMail(a Arrival, raw rawMail) (*incoming, error) {
 	d.readThanks(in)
 	for _, u := range in.units {
 		d.judge(in, u)
+		u.rule = d.ruling(in, u)
 	}
 	if err := in.readWidth(); err != nil {
 		return nil, fmt.Errorf("read: %w", err)
@@ -304,6 +306,10 @@ func (d *Desk) readNature(in *incoming) {
 			in.loop = loopOwnID
 		}
 	}
+	in.readSubject()
+}
+
+func (in *incoming) readSubject() {
 	in.subject = clip(strings.TrimSpace(in.mail.Header.Text("Subject")), maxSubject)
 	in.tags = subjectTags(in.subject)
 }

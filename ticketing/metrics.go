@@ -17,6 +17,7 @@ type metrics struct {
 	solved    *prometheus.CounterVec
 	reopened  *prometheus.CounterVec
 	held      *prometheus.CounterVec
+	rules     *prometheus.CounterVec
 	expired   prometheus.Counter
 	conflicts prometheus.Counter
 
@@ -38,6 +39,7 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 		solved:   vec("tickets_solved_total", "Tickets solved or closed.", "queue"),
 		reopened: vec("tickets_reopened_total", "Tickets that went on after they were over.", "queue"),
 		held:     vec("held_total", "Mails held back from tickets.", "reason"),
+		rules:    vec("accept_rules_total", "Mails that an accept rule decided about, by what was done.", "queue", "action"),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ticketgate_held_expired_total", Help: "Held mails whose time ended before anybody decided about them.",
 		}),
@@ -54,6 +56,13 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 	for _, reason := range heldReasons {
 		m.held.WithLabelValues(reason)
 	}
+	for _, q := range d.order {
+		for _, action := range ruleActions {
+			if len(q.rules) > 0 {
+				m.rules.WithLabelValues(q.Name, action)
+			}
+		}
+	}
 	for _, reason := range loopReasons {
 		m.loops.WithLabelValues(reason)
 	}
@@ -66,7 +75,7 @@ func newMetrics(d *Desk, reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.expired, m.conflicts, m.bounces, m.complaints, m.optOuts, m.tls.reports, m.tls.sessions, newStock(d)} {
+	for _, c := range []prometheus.Collector{m.created, m.messages, m.matched, m.loops, m.solved, m.reopened, m.held, m.rules, m.expired, m.conflicts, m.bounces, m.complaints, m.optOuts, m.tls.reports, m.tls.sessions, newStock(d)} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -95,6 +104,9 @@ func (m *metrics) count(t tally) {
 	}
 	for _, l := range t.held {
 		m.held.WithLabelValues(l).Inc()
+	}
+	for _, l := range t.rules {
+		m.rules.WithLabelValues(l.a, l.b).Inc()
 	}
 	for _, l := range t.bounces {
 		m.bounces.WithLabelValues(l).Inc()

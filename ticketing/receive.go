@@ -61,7 +61,7 @@ func (w *work) receive(in *incoming) (*Receipt, error) {
 		}
 		for _, recipient := range u.recipients {
 			r.Outcomes = append(r.Outcomes, Outcome{
-				Recipient: clip(recipient, maxAddress), Outcome: arrival.Outcome, Ticket: arrival.Ticket, Message: arrival.Message, Held: arrival.Held, Reason: arrival.reason,
+				Recipient: clip(recipient, maxAddress), Outcome: arrival.Outcome, Ticket: arrival.Ticket, Message: arrival.Message, Held: arrival.Held, Reason: arrival.reason, Rule: arrival.rule,
 			})
 		}
 	}
@@ -108,11 +108,14 @@ func (w *work) arrive(in *incoming, u *unit, receipt string, past *[]*arrivalRow
 			return &again, nil
 		}
 	}
-	a := &arrivalRow{ID: idKey(in.id), Hash: in.hash, Queue: u.queue.Name}
+	a := &arrivalRow{ID: idKey(in.id), Hash: in.hash, Queue: u.queue.Name, rule: u.rule.hit()}
 	reason, detail, err := w.suspect(in, u)
 	if err == nil && reason != "" {
 		err = w.hold(in, u, receipt, reason, detail, a)
 	} else if err == nil {
+		if u.rule != nil {
+			w.tally.rules = append(w.tally.rules, labels2{u.queue.Name, ruleAccept})
+		}
 		err = w.file(in, u, receipt, *past, a)
 	}
 	if err != nil {
@@ -128,7 +131,7 @@ func (w *work) putReceipt(r *Receipt, a *Arrival) error {
 	for page := 0; page == 0 || len(rest) > 0; page++ {
 		size, n := 0, 0
 		for n < len(rest) && (n == 0 || size < maxReceiptBytes) {
-			size += 2*len(rest[n].Recipient) + 150
+			size += 2*len(rest[n].Recipient) + len(rest[n].Rule.Name) + 190
 			n++
 		}
 		row := receiptRow{Receipt: *r, Page: page}

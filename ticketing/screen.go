@@ -85,12 +85,18 @@ func (in *incoming) blockedBy(q *queue) string {
 	if len(q.blocked) == 0 {
 		return ""
 	}
+	return in.sentBy(q.blocked)
+}
+
+// sentBy returns the author or the envelope sender if a list names him, "" if
+// it names neither.
+func (in *incoming) sentBy(list []never) string {
 	envelope := ""
 	if len(in.arrival.EnvelopeFrom) <= maxAddress {
 		envelope = message.Fold(in.arrival.EnvelopeFrom)
 	}
 	for _, who := range []string{in.folded, envelope} {
-		if who != "" && slices.ContainsFunc(q.blocked, func(n never) bool { return n.matches(who) }) {
+		if who != "" && slices.ContainsFunc(list, func(n never) bool { return n.matches(who) }) {
 			return clip(who, maxAddress)
 		}
 	}
@@ -121,7 +127,7 @@ func (in *incoming) spamMark() string {
 func (w *work) doubted(in *incoming, u *unit, p *place) (reason, detail string) {
 	s := &u.queue.Screen
 	switch {
-	case !in.receivedAt.IsZero() || u.agent != nil || in.arrival.User != "" || in.automatic():
+	case !in.receivedAt.IsZero() || u.rule != nil || u.agent != nil || in.arrival.User != "" || in.automatic():
 	case s.UnverifiedAgents && p.ticket == nil && in.agent != nil && !proven(u.trust):
 		return heldAgent, in.agent.Name
 	case s.Strangers && p.ticket != nil && w.role(p.ticket, in, u) == "third_party":

@@ -24,6 +24,7 @@ type staff struct {
 	addresses map[string]*queue // folded addresses and aliases
 	domains   map[string]*queue // first queue of each domain
 	writers   map[string]*Agent // folded addresses of agents
+	refuses   bool              // a rule of some queue refuses mail
 }
 
 // queue is a configured queue with what follows from it.
@@ -35,6 +36,8 @@ type queue struct {
 
 	rewrites map[string]bool // folded addresses of groups that write in others' names
 	blocked  []never         // whose mail is held
+	rules    []acceptRule    // asked before anything else of the queue's
+	refuses  bool            // one of them refuses mail
 }
 
 // newStaff checks and indexes the configuration.
@@ -122,6 +125,10 @@ func (s *staff) addQueue(c Queue) error {
 	if err := q.checkScreen(); err != nil {
 		return err
 	}
+	if err := q.checkAccept(); err != nil {
+		return fmt.Errorf("queue %q: %w", c.Name, err)
+	}
+	s.refuses = s.refuses || q.refuses
 	if err := q.checkCC(); err != nil {
 		return fmt.Errorf("queue %q: %w", c.Name, err)
 	}

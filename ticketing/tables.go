@@ -68,6 +68,7 @@ type arrivalRow struct {
 	Opened  bool   `json:"opened,omitempty"` // the ticket was opened by it
 	Held    string `json:"held,omitempty"`   // the held mail it became
 	reason  string // why, for the receipt
+	rule    RuleHit
 }
 
 // deliveryRow is the state of a message for one recipient.

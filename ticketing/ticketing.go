@@ -30,6 +30,7 @@ type Queue struct {
 	Rewriters         []string      // addresses of groups that pass mail on in their own name
 	ReplyAll          string        // whose Reply-all to a public mail is public: assignee, queue (the default: and agents of the queue), followers (and every full agent who follows)
 	Screen            Screen        // mail that is held
+	Accept            []AcceptRule  // asked in order, before Screen
 	ReopenWindow      time.Duration // replies to a closed ticket within it reopen; later ones open a follow-up
 	DeliverTo         DeliverTo     // where the mails go besides; needs Options.Outbox
 }
@@ -54,7 +55,7 @@ type Agent struct {
 
 // Actor is on whose behalf a command runs.
 type Actor struct {
-	Kind    string `json:"kind"`            // agent, contact, token, system, timer
+	Kind    string `json:"kind"`            // agent, contact, token, system, timer, rule
 	Agent   string `json:"agent,omitempty"` // agent's name, if he is one
 	Address string `json:"address,omitempty"`
 	Name    string `json:"name,omitempty"`
@@ -250,6 +251,8 @@ type Outcome struct {
 	Message   string `json:"message,omitempty"`
 	Held      string `json:"held,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+
+	Rule RuleHit `json:"rule,omitzero"` // the accept rule that held for it
 }
 
 // Receipt is the durable answer to one accepted mail.

@@ -47,7 +47,8 @@ type tally struct {
 	loops    []string
 	solved   []string
 	reopened []string
-	held     []string // reasons
+	held     []string  // reasons
+	rules    []labels2 // queue, what was done
 	expired  int
 
 	bounces    []string // hard soft delayed delivered
@@ -195,6 +196,8 @@ func (a Actor) label() string {
 		return "agent:" + a.Agent
 	case a.Kind == "token" && a.Name != "":
 		return "token:" + a.Name
+	case a.Kind == "rule":
+		return "rule:" + a.Name
 	case a.Address != "":
 		return a.Kind + ":" + clip(a.Address, maxAddress)
 	}

@@ -35,6 +35,7 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 			ReopenWindow:      q.ReopenWindow.Std(),
 			DeliverTo:         ticketing.DeliverTo{Route: q.DeliverTo.Route, Address: string(q.DeliverTo.Address)},
 			Screen:            screenOf(q.Hold),
+			Accept:            acceptOf(q.Accept),
 			ClosedText:        q.ClosedText,
 			KeepSolved:        q.KeepSolved,
 			ReplyAll:          q.ReplyAll,
@@ -57,6 +58,17 @@ func screenOf(h config.Hold) ticketing.Screen {
 		Blocked: h.Blocked, Spam: h.Spam, Recipients: h.Recipients, PartSize: int64(h.PartSize), Malformed: h.Malformed, Unparsed: h.Unparsed,
 		UnverifiedAgents: h.UnverifiedAgents, Strangers: h.Strangers,
 	}
+}
+
+func acceptOf(rules []config.Accept) []ticketing.AcceptRule {
+	out := make([]ticketing.AcceptRule, len(rules))
+	for i, r := range rules {
+		out[i] = ticketing.AcceptRule{
+			Name: r.Name, From: r.From, Header: ticketing.HeaderTest(r.Header), Subject: r.Subject, Auth: r.Auth,
+			LargerThan: int64(r.LargerThan), Action: r.Action, Text: r.Text,
+		}
+	}
+	return out
 }
 
 func agentsOf(cfg *config.Config) []ticketing.Agent {

@@ -338,6 +338,7 @@ type Outcome struct {
 	Message   *string `json:"message"`
 	Held      *string `json:"held"`
 	Reason    *string `json:"reason"`
+	Rule      *string `json:"rule,omitempty" doc:"name of the queue's accept rule that decided about it, if one did"`
 }
 
 func receiptShape(r *ticketing.Receipt) *Receipt {
@@ -348,7 +349,7 @@ func receiptShape(r *ticketing.Receipt) *Receipt {
 	for _, o := range r.Outcomes {
 		out.Outcomes = append(out.Outcomes, Outcome{
 			Recipient: o.Recipient, Outcome: o.Outcome, Ticket: orNull(o.Ticket),
-			Message: orNull(o.Message), Held: orNull(o.Held), Reason: orNull(o.Reason),
+			Message: orNull(o.Message), Held: orNull(o.Held), Reason: orNull(o.Reason), Rule: orNull(o.Rule.Name),
 		})
 	}
 	return out

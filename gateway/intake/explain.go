@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -61,7 +62,14 @@ func (in *Intake) Explain(ctx context.Context, env Envelope, r io.Reader) (*Expl
 		}
 	}
 	if x.Trace == nil {
-		x.Findings = append(append(x.Findings, findings(arrival.Evidence)...), Finding{"content", "refused", "refuse", x.Err.Error()})
+		x.Findings = append(x.Findings, findings(arrival.Evidence)...)
+		var r *ticketing.Refusal
+		if errors.As(x.Err, &r) {
+			for _, rule := range r.Rules {
+				x.Findings = append(x.Findings, Finding{"desk", "rule", "reject", fmt.Sprintf("%s of queue %s", rule.Rule, rule.Queue)})
+			}
+		}
+		x.Findings = append(x.Findings, Finding{"content", "refused", "refuse", x.Err.Error()})
 		return x, nil
 	}
 	x.Findings = append(x.Findings, Findings(x.Trace)...)
@@ -112,6 +120,9 @@ func Findings(t *ticketing.Trace) []Finding {
 		add("desk", "held", h.Reason, h.Detail)
 	}
 	for _, o := range t.Receipt.Outcomes {
+		if o.Rule.Name != "" {
+			add("desk", "rule", o.Rule.Action, o.Rule.Name+", for "+o.Recipient)
+		}
 		detail := o.Recipient
 		if o.Ticket != 0 {
 			detail += fmt.Sprintf(", ticket #%d", o.Ticket)

@@ -43,6 +43,8 @@ type Desk interface {
 	Receive(ctx context.Context, a ticketing.Arrival) (*ticketing.Receipt, error)
 	// Admit refuses what may be refused while the sender is still on the line.
 	Admit(a ticketing.Arrival) error
+	// Refused notes what Admit refused by a rule.
+	Refused(ctx context.Context, err error) error
 	// Explain tells what Receive would do, without doing it.
 	Explain(ctx context.Context, a ticketing.Arrival) (*ticketing.Trace, error)
 	// Hops says whose trace fields may be believed; nil if the peer is a stranger.
@@ -172,6 +174,9 @@ func (in *Intake) Receive(ctx context.Context, env Envelope, r io.Reader) (*tick
 func (in *Intake) receive(ctx context.Context, env Envelope, r io.Reader, start time.Time) (*ticketing.Receipt, error) {
 	w, arrival, err := in.take(ctx, env, r, start)
 	if err != nil {
+		if fault := in.o.Desk.Refused(ctx, err); fault != nil {
+			in.o.Log.Error("intake: a refusal could not be noted", "refusal", err, "err", fault)
+		}
 		return nil, err
 	}
 	receipt, err := in.o.Desk.Receive(ctx, arrival)

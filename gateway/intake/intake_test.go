@@ -47,6 +47,9 @@ func (d *desk) Admit(a ticketing.Arrival) error {
 	return nil
 }
 
+// Refused has nothing to note: Admit knows no rules.
+func (d *desk) Refused(context.Context, error) error { return nil }
+
 // Explain would give the receipt that Receive gives.
 func (d *desk) Explain(context.Context, ticketing.Arrival) (*ticketing.Trace, error) {
 	if d.err != nil {

@@ -56,6 +56,12 @@ func NewSearchText(subject string, people []Address, visible, quoted string, fil
 	}
 }
 
+// FoldText brings a text to the form in which texts are compared that differ in
+// case or in how their letters are composed.
+func FoldText(s string) string {
+	return norm.NFC.String(cases.Fold().String(norm.NFC.String(strings.ToValidUTF8(s, "\uFFFD"))))
+}
+
 // Normalize brings text to the spelling that search compares, at most limit
 // bytes of it; a query is brought to the same before it is looked up.
 //
