@@ -69,6 +69,12 @@ func TestDisownedMail(t *testing.T) {
 		if (err != nil) != c.refused || c.refused && ticketing.KindOf(err) != ticketing.Refused || (h.desk.n == 0) != c.refused {
 			t.Errorf("%+v: %v", c, err)
 		}
+		if told := h.desk.refused; (told == 1) != c.refused {
+			t.Errorf("%+v: the desk was told %d times of a refusal", c, told)
+		}
+		if x, err := h.Explain(t.Context(), env, strings.NewReader("From: a@b.example\r\n\r\n")); err != nil || c.source == "smtp" && (x.Err != nil) != c.refused || h.desk.refused > 1 {
+			t.Errorf("%+v: explained as %+v, %v", c, x, err)
+		}
 		if n := h.chunks(t); c.refused && n != 0 {
 			t.Errorf("%+v: %d pieces stayed", c, n)
 		}

@@ -117,7 +117,11 @@ func Findings(t *ticketing.Trace) []Finding {
 		add("desk", "visibility", m.Visibility, strings.TrimSpace("kind "+m.Kind+", "+cmp.Or(strings.Join(m.Flags, ", "), "no flags")))
 	}
 	for _, h := range t.Held {
-		add("desk", "held", h.Reason, h.Detail)
+		detail := h.Detail
+		if h.State != "held" {
+			detail = strings.TrimPrefix(detail+", "+h.State, ", ")
+		}
+		add("desk", "held", h.Reason, detail)
 	}
 	for _, o := range t.Receipt.Outcomes {
 		if o.Rule.Name != "" {

@@ -33,6 +33,8 @@ type desk struct {
 	err  error
 	last ticketing.Arrival
 	n    int
+
+	refused int // what Refused was told
 }
 
 func (d *desk) Route(context.Context, string) (ticketing.Route, error) {
@@ -47,8 +49,11 @@ func (d *desk) Admit(a ticketing.Arrival) error {
 	return nil
 }
 
-// Refused has nothing to note: Admit knows no rules.
-func (d *desk) Refused(context.Context, error) error { return nil }
+// Refused counts what it is told of.
+func (d *desk) Refused(context.Context, error) error {
+	d.refused++
+	return d.err
+}
 
 // Explain would give the receipt that Receive gives.
 func (d *desk) Explain(context.Context, ticketing.Arrival) (*ticketing.Trace, error) {
