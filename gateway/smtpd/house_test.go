@@ -65,6 +65,8 @@ var trouble = map[string]error{
 
 func (d *desk) Admit(ticketing.Arrival) error { return nil }
 
+func (d *desk) Refused(context.Context, error) error { return nil }
+
 // Explain would give the receipt that Receive gives.
 func (d *desk) Explain(context.Context, ticketing.Arrival) (*ticketing.Trace, error) {
 	return &ticketing.Trace{Receipt: &ticketing.Receipt{ID: "rcpt_x", Outcomes: []ticketing.Outcome{{Outcome: "new_ticket", Recipient: "support@help.example", Ticket: 7}}}}, nil
