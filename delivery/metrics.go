@@ -112,15 +112,20 @@ var (
 	stockMessages = prometheus.NewDesc("ticketgate_outbound_messages", "Mails in the outbound queue, counted up to 200000.", []string{"state"}, nil)
 	stockAge      = prometheus.NewDesc("ticketgate_outbound_oldest_age_seconds", "Age of the oldest mail in a state; for ready, how long it has been due.", []string{"state"}, nil)
 	stockBytes    = prometheus.NewDesc("ticketgate_outbound_stored_bytes", "Size of the mails in the outbound queue.", nil, nil)
+	stockPaused   = prometheus.NewDesc("ticketgate_outbound_paused", "Sites that are left alone for a while, because they could not be reached or refuse us.", []string{"provider"}, nil)
 )
 
 func (s *stock) Describe(ch chan<- *prometheus.Desc) {
 	ch <- stockMessages
 	ch <- stockAge
 	ch <- stockBytes
+	ch <- stockPaused
 }
 
 func (s *stock) Collect(ch chan<- prometheus.Metric) {
+	for provider, n := range s.q.pausedSites() {
+		ch <- prometheus.MustNewConstMetric(stockPaused, prometheus.GaugeValue, n, provider)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if began := s.q.uptime(); s.last == nil || began-s.at >= 50*s.took {
@@ -158,6 +163,20 @@ func (s *stock) read() (list []prometheus.Metric, err error) {
 			prometheus.MustNewConstMetric(stockAge, prometheus.GaugeValue, age[state], state))
 	}
 	return append(list, prometheus.MustNewConstMetric(stockBytes, prometheus.GaugeValue, bytes)), err
+}
+
+// pausedSites counts the sites that are left alone, by provider; there is always
+// one of no provider's.
+func (q *Queue) pausedSites() map[string]float64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := map[string]float64{otherProvider: float64(len(q.paused))} // not met again since the start
+	for _, s := range q.sites {
+		if s.failures > 0 {
+			n[s.provider]++
+		}
+	}
+	return n
 }
 
 // each calls fn for up to limit parcels, in short reads so that no snapshot is

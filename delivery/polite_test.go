@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -342,4 +343,49 @@ func TestManyDestinations(t *testing.T) {
 		t.Errorf("%d destinations in memory", len(b.q.sched.dests))
 	}
 	b.sound("the end")
+}
+
+// The carrier is told how many mails a provider wants over one connection; who
+// is nobody's has no wish.
+func TestMailsPerConnection(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	told := map[string]int{}
+	b := setup(t, hosted{func(ctx context.Context, t courier.Transaction) courier.Result {
+		mu.Lock()
+		told[t.Destination] = t.Messages
+		mu.Unlock()
+		return takes(accepted)(ctx, t)
+	}}, func(o *Options) { o.Providers = DefaultProviders() })
+	b.submit("out_1", "x@hosted1.example")
+	b.submit("out_2", "x@customer.example")
+	b.work()
+	mu.Lock()
+	defer mu.Unlock()
+	if want := map[string]int{"hosted1.example": 50, "customer.example": 0}; !maps.Equal(told, want) {
+		t.Errorf("%v, want %v", told, want)
+	}
+}
+
+// A site that is left alone is counted until it takes mail again.
+func TestPausedSites(t *testing.T) {
+	t.Parallel()
+	answer := courier.Result{Class: courier.SiteScoped, Code: 421, Phase: courier.PhaseGreeting}
+	b := setup(t, hosted{func(ctx context.Context, t courier.Transaction) courier.Result {
+		if answer.Class == courier.Success {
+			return takes(answer)(ctx, t)
+		}
+		return answer
+	}}, func(o *Options) { o.Providers = DefaultProviders() })
+	b.submit("out_1", "x@hosted1.example")
+	b.work()
+	if n := b.q.pausedSites(); n["google"] != 1 {
+		t.Errorf("refused: %v", n)
+	}
+	answer = accepted
+	b.clk.move(2 * time.Hour)
+	b.work()
+	if n := b.q.pausedSites(); n["google"] != 0 {
+		t.Errorf("accepted: %v, %s", n, lastState(b, "out_1"))
+	}
 }

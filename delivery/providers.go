@@ -8,18 +8,19 @@ type Provider struct {
 	Name        string
 	Suffixes    []string // of the names of its mail exchangers
 	Connections int      // most at once; 0 = Options.PerDestination
+	Messages    int      // most over one connection; 0 = the carrier's own limit
 	Rate        Rate
 }
 
-// DefaultProviders are the large operators and how many connections they put up
-// with from a sender they do not know.
+// DefaultProviders are the large operators, how many connections they put up with
+// from a sender they do not know, and how many mails over each.
 func DefaultProviders() []Provider {
 	return []Provider{
-		{Name: "google", Suffixes: []string{"google.com", "googlemail.com", "gmail.com"}, Connections: 5},
-		{Name: "microsoft365", Suffixes: []string{"mail.protection.outlook.com", "mx.microsoft", "office365.com"}, Connections: 5},
-		{Name: "outlook", Suffixes: []string{"olc.protection.outlook.com", "hotmail.com", "outlook.com"}, Connections: 5},
-		{Name: "yahoo", Suffixes: []string{"yahoodns.net", "yahoo.com"}, Connections: 5},
-		{Name: "icloud", Suffixes: []string{"icloud.com", "apple.com"}},
+		{Name: "google", Suffixes: []string{"google.com", "googlemail.com", "gmail.com"}, Connections: 5, Messages: 50},
+		{Name: "microsoft365", Suffixes: []string{"mail.protection.outlook.com", "mx.microsoft", "office365.com"}, Connections: 5, Messages: 50},
+		{Name: "outlook", Suffixes: []string{"olc.protection.outlook.com", "hotmail.com", "outlook.com"}, Connections: 5, Messages: 50},
+		{Name: "yahoo", Suffixes: []string{"yahoodns.net", "yahoo.com"}, Connections: 5, Messages: 20},
+		{Name: "icloud", Suffixes: []string{"icloud.com", "apple.com"}, Messages: 5},
 		{Name: "orange", Suffixes: []string{"orange.fr", "wanadoo.fr"}, Connections: 2},
 		{Name: "gmx_web_de", Suffixes: []string{"gmx.net", "gmx.com", "web.de", "1and1.com"}, Connections: 5},
 		{Name: "t_online", Suffixes: []string{"t-online.de"}, Connections: 5},

@@ -56,14 +56,15 @@ type park struct {
 
 // grant is a worker's leave to claim n parcels from a lane.
 type grant struct {
-	dest   *dest
-	site   *site
-	label  string // the site's provider, for metrics
-	band   band
-	tried  bool
-	n      int
-	paid   []budget
-	lookup bool // find out the site instead
+	dest     *dest
+	site     *site
+	label    string // the site's provider, for metrics
+	messages int    // the site's, as it was under the lock
+	band     band
+	tried    bool
+	n        int
+	paid     []budget
+	lookup   bool // find out the site instead
 }
 
 func (g *grant) lane() string { return laneOf(g.dest.domain, g.band, g.tried) }
@@ -278,7 +279,7 @@ func (q *Queue) gate(d *dest, b band, now time.Time) (g *grant, wait time.Time, 
 	if !d.due[b][slot(tried)] {
 		tried = !tried
 	}
-	return &grant{dest: d, site: s, label: s.provider, band: b, tried: tried, n: n, paid: paid}, time.Time{}, ""
+	return &grant{dest: d, site: s, label: s.provider, messages: s.messages, band: b, tried: tried, n: n, paid: paid}, time.Time{}, ""
 }
 
 // laneBudgets are the budgets that all mail of a destination is paid from.

@@ -22,6 +22,7 @@ type site struct {
 	group    string // scope of its rate
 	route    string // of a smarthost
 	limit    int    // most connections
+	messages int    // most mails over one of them; 0 = the carrier's limit
 
 	// The window grows by one connection for every window's worth of mails
 	// taken, and shrinks by one for every window's worth of failures to reach
@@ -66,6 +67,7 @@ func (q *Queue) siteOf(where courier.Site, domain string, now time.Time) *site {
 	}
 	s := q.siteNamed(name)
 	s.provider, s.group, s.route, s.limit = courier.Provider(where.Name), g.Name, where.Route, q.o.PerDestination
+	s.messages = g.Messages
 	if g.Connections > 0 {
 		s.limit = min(s.limit, g.Connections)
 	}

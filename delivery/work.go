@@ -34,7 +34,7 @@ func (q *Queue) work(run, carry context.Context, g *grant, claims []*claim) {
 				break
 			}
 			start := q.uptime()
-			res, sig := q.attempt(carry, c)
+			res, sig := q.attempt(carry, c, g.messages)
 			if h := unsignable(c.row, res.Err); h != nil {
 				q.setAside(c, *h)
 				break
@@ -89,7 +89,7 @@ func (p *row) sender() string { return p.Domain }
 
 // attempt signs if that has not been done, and carries. It returns the
 // signature that was used.
-func (q *Queue) attempt(ctx context.Context, c *claim) (courier.Result, []byte) {
+func (q *Queue) attempt(ctx context.Context, c *claim, messages int) (courier.Result, []byte) {
 	p := c.row
 	sig, err := q.sign(ctx, p)
 	if err != nil {
@@ -104,6 +104,7 @@ func (q *Queue) attempt(ctx context.Context, c *claim) (courier.Result, []byte) 
 		From:        p.From, To: []string{p.To},
 		Size: p.Size + int64(len(sig)), UTF8: p.UTF8, Bit8: p.Bit8,
 		Queue: p.Queue, Route: cmp.Or(p.Route, q.rerouted(ctx, p)), RequireTLS: p.Secure,
+		Messages: messages,
 		Open: func(ctx context.Context) (io.Reader, error) {
 			r, err := q.o.Blobs.Open(ctx, p.SHA256)
 			if err != nil {

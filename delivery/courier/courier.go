@@ -348,7 +348,7 @@ func (c *Courier) use(ctx context.Context, s *session, env *envelope) outcome {
 	}
 	s.sent++
 	if out.reusable {
-		c.pool.put(s)
+		c.pool.put(s, env.t.Messages)
 	} else {
 		c.pool.retire(s, out.polite)
 	}

@@ -39,14 +39,18 @@ func (p *pool) take(key string, fits func(*session) bool) *session {
 	return nil
 }
 
-// put lets a session rest, or retires it if it has served enough.
-func (p *pool) put(s *session) {
+// put lets a session rest, or retires it if it has served enough: most, if that
+// is not 0 and less than what is usual.
+func (p *pool) put(s *session, most int) {
+	if most <= 0 || most > p.o.Reuse.Messages {
+		most = p.o.Reuse.Messages
+	}
 	wait := p.o.Reuse.Idle
 	if s.hop.relay {
 		wait = p.o.Reuse.SmarthostIdle
 	}
 	p.mu.Lock()
-	if p.closed || p.n >= p.o.Reuse.Connections || s.sent >= p.o.Reuse.Messages || p.o.Now().Sub(s.born) >= p.o.Reuse.Age {
+	if p.closed || p.n >= p.o.Reuse.Connections || s.sent >= most || p.o.Now().Sub(s.born) >= p.o.Reuse.Age {
 		p.mu.Unlock()
 		p.retire(s, true)
 		return

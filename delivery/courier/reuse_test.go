@@ -36,13 +36,16 @@ func TestReuse(t *testing.T) {
 		pause time.Duration
 		sends int
 		want  []int // mails per connection
+		most  int   // that the receiver wants over one
 	}{
-		{"one after the other", Reuse{}, 0, 5, []int{5}},
-		{"number", Reuse{Messages: 2}, 0, 5, []int{2, 2, 1}},
-		{"idle", Reuse{Idle: 5 * time.Second}, 6 * time.Second, 3, []int{1, 1, 1}},
-		{"not idle for long enough", Reuse{Idle: 5 * time.Second}, 4 * time.Second, 3, []int{3}},
-		{"age", Reuse{Idle: time.Hour, Age: 10 * time.Minute}, 6 * time.Minute, 4, []int{3, 1}},
-		{"none kept", Reuse{Messages: 1}, 0, 2, []int{1, 1}},
+		{"one after the other", Reuse{}, 0, 5, []int{5}, 0},
+		{"number", Reuse{Messages: 2}, 0, 5, []int{2, 2, 1}, 0},
+		{"idle", Reuse{Idle: 5 * time.Second}, 6 * time.Second, 3, []int{1, 1, 1}, 0},
+		{"not idle for long enough", Reuse{Idle: 5 * time.Second}, 4 * time.Second, 3, []int{3}, 0},
+		{"age", Reuse{Idle: time.Hour, Age: 10 * time.Minute}, 6 * time.Minute, 4, []int{3, 1}, 0},
+		{"none kept", Reuse{Messages: 1}, 0, 2, []int{1, 1}, 0},
+		{"fewer for this receiver", Reuse{}, 0, 5, []int{2, 2, 1}, 2},
+		{"no more than usual", Reuse{Messages: 2}, 0, 3, []int{2, 1}, 50},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -54,7 +57,9 @@ func TestReuse(t *testing.T) {
 				o.Registerer = prometheus.NewRegistry()
 				c := newCourier(t, o)
 				for range tc.sends {
-					if r := c.Carry(t.Context(), letter("anna@customer.example"))[0]; r.Class != Success {
+					mail := letter("anna@customer.example")
+					mail.Messages = tc.most
+					if r := c.Carry(t.Context(), mail)[0]; r.Class != Success {
 						t.Fatal(short(r), r.Err)
 					}
 					time.Sleep(tc.pause)

@@ -20,6 +20,7 @@ type Transaction struct {
 	Bit8        bool     // has 8-bit content: needs 8BITMIME
 	Queue       string   // the ticket queue it is from, which may have a way out of its own
 	Route       string   // the route it must take instead; "" = the queue's
+	Messages    int      // the receiver wants no more over one connection; 0 = Reuse.Messages
 	RequireTLS  bool     // RFC 8689: verified TLS to a server that promises the same, or not at all
 
 	// Open returns the content from its beginning: CRLF line ends, no dot
