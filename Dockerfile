@@ -18,9 +18,10 @@ COPY --from=build /out/ticketgate /ticketgate
 COPY --from=build --chown=65532:65532 /out/data /var/lib/ticketgate
 USER 65532:65532
 VOLUME /var/lib/ticketgate
-# SMTP, HTTP API, and metrics with health; map them to 25 and whatever you like.
+# SMTP, submission with TLS from the start and with STARTTLS, HTTP API, and
+# metrics with health; map them to 25, 465, 587 and whatever you like.
 # Use host networking or the real client address is lost to SMTP.
-EXPOSE 2525 8025 9464
+EXPOSE 2525 2465 2587 8025 9464
 HEALTHCHECK --interval=10s --timeout=5s CMD ["/ticketgate", "health", "ready"]
 ENTRYPOINT ["/ticketgate"]
 CMD ["serve", "--config", "/etc/ticketgate/ticketgate.toml"]
