@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,9 +95,10 @@ func sources(t testing.TB) string {
 }
 
 // ServeTXT answers TXT questions on loopback, over UDP and TCP, and returns
-// the port.
+// the port. What happens to records later is not seen.
 func ServeTXT(t testing.TB, records map[string]string) string {
 	t.Helper()
+	records = maps.Clone(records)
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		answer := new(dns.Msg).SetReply(q)
 		question := q.Question[0]
