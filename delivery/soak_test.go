@@ -146,9 +146,9 @@ func soak(t testing.TB, d time.Duration) {
 	b.sound("after the soak")
 }
 
-// Ten minutes of virtual time with receivers that misbehave.
+// Ten minutes of virtual time with receivers that misbehave. Goroutines and
+// memory are counted for the whole process: no other test may run beside it.
 func TestSoak(t *testing.T) {
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { soak(t, 10*time.Minute) })
 }
 

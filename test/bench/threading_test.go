@@ -44,7 +44,7 @@ func BenchmarkThreading(b *testing.B) {
 	fmt.Printf("threading: %d tickets with %d messages in %v\n", tickets, 5*tickets, time.Since(started).Round(time.Second))
 	for b.Loop() {
 		for _, way := range ways {
-			few, many := empty.cost(b, way), full.cost(b, way)
+			few, many := costs(b, way, empty, full)
 			fmt.Printf("threading by %-12s p50 %7v of %d, %7v of %d tickets: ratio %.2f\n", way.name, few, empty.tickets, many, full.tickets, many.Seconds()/few.Seconds())
 			b.ReportMetric(many.Seconds()/few.Seconds(), way.name+"-ratio")
 		}
@@ -151,33 +151,48 @@ var ways = []way{
 	}},
 }
 
-// cost is the median time of a few hundred answers to conversations drawn at
-// random.
-func (x *threads) cost(b *testing.B, w way) time.Duration {
+// costs is the median time of a few hundred answers to conversations drawn at
+// random, in either desk. The two take turns, so that whatever else the machine
+// does falls on both.
+func costs(b *testing.B, w way, few, many *threads) (time.Duration, time.Duration) {
 	b.Helper()
-	const samples = 300
-	ctx := context.Background()
-	var took []time.Duration
-	for range samples {
-		draw, err := rand.Int(rand.Reader, big.NewInt(int64(x.tickets)))
-		if err != nil {
-			b.Fatal(err)
+	const warm, samples = 50, 500
+	var took [2][]time.Duration
+	for n := range warm + samples {
+		for side, x := range []*threads{few, many} {
+			d, err := x.answer(w)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n >= warm {
+				took[side] = append(took[side], d)
+			}
 		}
-		i := int(draw.Int64())
-		number, err := x.numberOf(ctx, i)
-		if err != nil {
-			b.Fatal(err)
-		}
-		x.mails++
-		subject, head, body := w.mail(x.desk.Keyring(), i, message.Token{Kind: message.KindReply, Ticket: number, Mail: 1, Role: message.RoleRequester})
-		start := time.Now()
-		if err := x.receive(ctx, i, 100+x.mails, subject, head, body); err != nil {
-			b.Fatal(err)
-		}
-		took = append(took, time.Since(start))
 	}
-	slices.Sort(took)
-	return took[len(took)/2].Round(time.Microsecond)
+	median := func(d []time.Duration) time.Duration {
+		slices.Sort(d)
+		return d[len(d)/2].Round(time.Microsecond)
+	}
+	return median(took[0]), median(took[1])
+}
+
+// answer is the time of one answer to a conversation drawn at random.
+func (x *threads) answer(w way) (time.Duration, error) {
+	ctx := context.Background()
+	draw, err := rand.Int(rand.Reader, big.NewInt(int64(x.tickets)))
+	if err != nil {
+		return 0, err
+	}
+	i := int(draw.Int64())
+	number, err := x.numberOf(ctx, i)
+	if err != nil {
+		return 0, err
+	}
+	x.mails++
+	subject, head, body := w.mail(x.desk.Keyring(), i, message.Token{Kind: message.KindReply, Ticket: number, Mail: 1, Role: message.RoleRequester})
+	start := time.Now()
+	err = x.receive(ctx, i, 100+x.mails, subject, head, body)
+	return time.Since(start), err
 }
 
 // numberOf is the ticket of a conversation: workers took the numbers in no order.
