@@ -44,6 +44,9 @@ func halves(addr string) (local, domain string) {
 // domain as A-labels, no needless quotes.
 func Fold(addr string) string {
 	addr = strings.TrimSpace(addr)
+	if folded(addr) {
+		return addr // most are, and the general way is long
+	}
 	local, domain := halves(addr)
 	if in, ok := unquoteLocal(local); ok {
 		local = in
@@ -53,6 +56,32 @@ func Fold(addr string) string {
 		return local
 	}
 	return quoteLocal(local) + "@" + foldDomain(domain)
+}
+
+// folded reports whether an address is in the form that Fold gives, if that can
+// be seen at once: lower-case ASCII atoms, one @, labels of letters and digits
+// with hyphens inside.
+func folded(addr string) bool {
+	at := strings.IndexByte(addr, '@')
+	if at < 1 || at == len(addr)-1 || len(addr)-at > maxDomain {
+		return false
+	}
+	for i := range at {
+		if c := addr[i]; c >= 0x80 || c >= 'A' && c <= 'Z' || !atomByte(c) {
+			return false
+		}
+	}
+	for label := range strings.SplitSeq(addr[at+1:], ".") {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.HasPrefix(label, "xn--") {
+			return false
+		}
+		for i := range len(label) {
+			if c := label[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func foldCase(s string) string {

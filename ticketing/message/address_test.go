@@ -127,6 +127,28 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
+// What is taken for folded at a glance is what the general way makes of it.
+func TestFoldAtAGlance(t *testing.T) {
+	seen := 0
+	rapid.Check(t, func(t *rapid.T) {
+		addr := rapid.OneOf(
+			rapid.StringMatching(`[a-zA-Z0-9._+'-]{1,6}@[a-z0-9-]{1,6}(\.[a-zA-Z0-9_-]{0,6}){0,3}`),
+			rapid.StringMatching(`[a-z"@ .]{0,4}@(xn--)?[a-z0-9@.-]{0,9}`),
+		).Draw(t, "addr")
+		if !folded(addr) {
+			return
+		}
+		seen++
+		local, domain := halves(addr)
+		if long := quoteLocal(foldCase(local)) + "@" + foldDomain(domain); long != addr {
+			t.Fatalf("%q is folded, the long way makes it %q", addr, long)
+		}
+	})
+	if seen == 0 {
+		t.Error("nothing was taken for folded")
+	}
+}
+
 func TestFold(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][]string{

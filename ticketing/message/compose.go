@@ -54,6 +54,10 @@ func (d *Draft) NeedsUTF8() bool {
 	return false
 }
 
+// ErrDraft says that the fault is the draft's own: composing it again will fail
+// again, wherever it is written to.
+var ErrDraft = errors.New("message: the draft cannot be written")
+
 // Compose writes the mail with CRLF line ends, every line at most 998 octets
 // (header lines folded at 76), text parts quoted-printable or 7bit, files
 // base64. Values cannot break out of their field: control characters become
@@ -61,10 +65,10 @@ func (d *Draft) NeedsUTF8() bool {
 // be written are left out. seed makes boundaries: the same draft and seed give
 // the same bytes.
 //
-// It fails if From or Date is missing, if an address or the Message-ID cannot
-// be written, if Extra has a malformed name or one that Compose writes itself,
-// if the header is over 256 KiB, or if w or an attachment does. What was
-// written by then is not a mail.
+// It fails with an ErrDraft if From or Date is missing, if an address or the
+// Message-ID cannot be written, if Extra has a malformed name or one that
+// Compose writes itself, or if the header is over 256 KiB; and with their error
+// if w or an attachment does. What was written by then is not a mail.
 func Compose(w io.Writer, d Draft, seed []byte) error {
 	bw := bufio.NewWriter(w)
 	c := composer{w: bw, seed: seed}
@@ -99,15 +103,15 @@ func (c *composer) write(s string) {
 // header writes the fields of the mail itself; those of its outermost entity
 // follow.
 func (c *composer) header(d *Draft) {
+	f := fieldWriter{b: make([]byte, 0, usualHeader)}
 	switch {
 	case d.From.Addr == "":
-		c.fail(errors.New("message: draft without From"))
+		f.fail(errors.New("without From"))
 	case d.Date.IsZero():
-		c.fail(errors.New("message: draft without Date"))
+		f.fail(errors.New("without Date"))
 	case d.MessageID != "" && !writableID(d.MessageID):
-		c.fail(errMessageID)
+		f.fail(errMessageID)
 	}
-	var f fieldWriter
 	f.addresses("From", d.From)
 	if d.Sender != nil {
 		f.addresses("Sender", *d.Sender)
@@ -122,7 +126,7 @@ func (c *composer) header(d *Draft) {
 	f.ids("References", d.References...)
 	for _, x := range d.Extra {
 		if !fieldName(x.Name) || ownField(x.Name) {
-			f.fail(fmt.Errorf("message: draft with an extra field %q", x.Name))
+			f.fail(fmt.Errorf("with an extra field %q", x.Name))
 			break
 		}
 		f.text(x.Name, x.Value)
@@ -133,10 +137,11 @@ func (c *composer) header(d *Draft) {
 
 func (c *composer) fields(f *fieldWriter) {
 	if f.err != nil {
-		c.fail(f.err)
-		return
+		c.fail(fmt.Errorf("%w: %w", ErrDraft, f.err))
 	}
-	c.write(string(f.b))
+	if c.err == nil {
+		_, c.err = c.w.Write(f.b)
+	}
 }
 
 // ownField reports whether Compose writes this field itself: a second one would

@@ -433,3 +433,19 @@ func BenchmarkCompose(b *testing.B) {
 		}
 	}
 }
+
+// Every kind of line end becomes CRLF, and there is one at the end.
+func TestCanonicalText(t *testing.T) {
+	t.Parallel()
+	ends := strings.NewReplacer("\r\n", "\r\n", "\r", "\r\n", "\n", "\r\n", "\x00", " ")
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringOf(rapid.SampledFrom([]rune("a\r\n\x00ü"))).Draw(t, "text")
+		want := ends.Replace(s)
+		if !strings.HasSuffix(want, "\r\n") {
+			want += "\r\n"
+		}
+		if got := canonicalText(s); got != want {
+			t.Fatalf("%q becomes %q, want %q", s, got, want)
+		}
+	})
+}

@@ -18,11 +18,22 @@ const bodyWidth = 76 // of an encoded line (RFC 2045 §6.7, §6.8)
 // neither NUL nor damaged UTF-8 in it.
 func canonicalText(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = strings.NewReplacer("\r\n", "\r\n", "\r", "\r\n", "\n", "\r\n", "\x00", " ").Replace(s)
-	if !strings.HasSuffix(s, "\r\n") {
-		s += "\r\n"
+	if s == "" {
+		return "\r\n"
 	}
-	return s
+	var b strings.Builder
+	b.Grow(len(s) + strings.Count(s, "\n") + 2)
+	for s != "" {
+		var line string
+		line, s, _ = strings.Cut(s, "\n")
+		line = strings.TrimSuffix(line, "\r")
+		if strings.ContainsAny(line, "\r\x00") {
+			line = strings.ReplaceAll(strings.ReplaceAll(line, "\r", "\r\n"), "\x00", " ")
+		}
+		b.WriteString(line)
+		b.WriteString("\r\n")
+	}
+	return b.String()
 }
 
 // plainLines reports whether a canonical text survives transport as it is: short

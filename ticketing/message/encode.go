@@ -132,6 +132,13 @@ func cut(s string, n int) string {
 	return strings.TrimRight(s[:n], " ")
 }
 
+// Writable reports whether the address can stand in a header that Compose
+// writes.
+func (a Address) Writable() bool {
+	_, err := writableAddr(a.Addr)
+	return err == nil
+}
+
 // writableAddr checks an addr-spec for use in a header: RFC 5322 §3.4.1 with
 // RFC 6532, limits of RFC 5321 §4.5.3.1, and dots allowed anywhere in the local
 // part, because such mailboxes exist.
@@ -208,4 +215,4 @@ func validDomain(s string) bool {
 // noControl refuses what plainText would have replaced.
 func noControl(s string) bool { return plainText(s) == s }
 
-var errMessageID = errors.New(`message: Message-ID must be "<", printable ASCII without angle brackets, ">"`)
+var errMessageID = errors.New(`its Message-ID must be "<", printable ASCII without angle brackets, ">"`)

@@ -14,7 +14,9 @@ const (
 	maxHeader = 256 << 10
 )
 
-var errHeaderSize = fmt.Errorf("message: header is over %d KiB", maxHeader>>10)
+const usualHeader = 2 << 10 // what the header of a mail we write rarely exceeds
+
+var errHeaderSize = fmt.Errorf("its header is over %d KiB", maxHeader>>10)
 
 // fieldWriter writes header fields. It is given words and decides only where
 // lines break; no word may hold a control character, and every word it writes
@@ -45,7 +47,7 @@ func (f *fieldWriter) begin(name string) {
 func (f *fieldWriter) word(s string) {
 	for i := 0; i < len(s); i++ {
 		if s[i] < ' ' || s[i] == 0x7f {
-			f.fail(errors.New("message: control character in a header word"))
+			f.fail(errors.New("a control character in a header word"))
 			return
 		}
 	}
@@ -135,7 +137,7 @@ func (f *fieldWriter) addresses(name string, list ...Address) {
 	for i, a := range list {
 		s, err := formatAddress(a)
 		if err != nil {
-			f.fail(fmt.Errorf("message: %s: %w", name, err))
+			f.fail(fmt.Errorf("%s: %w", name, err))
 			return
 		}
 		if i < len(list)-1 {

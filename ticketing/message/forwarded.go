@@ -137,7 +137,7 @@ func quotedMail(text string) (f *Forwarded, said bool) {
 			continue
 		}
 		above := i
-		for above > 0 && (bareLine(lines[above-1]) == "" || forwardLine(bareLine(lines[above-1])) || separator(strings.TrimSpace(lines[above-1])) || rule(bareLine(lines[above-1]))) {
+		for above > 0 && dividesForward(lines[above-1]) {
 			above--
 		}
 		f.Remark, _ = VisibleText(strings.Join(lines[:above], "\n"))
@@ -152,6 +152,13 @@ func quotedMail(text string) (f *Forwarded, said bool) {
 func bareLine(l string) string {
 	l = strings.TrimLeft(l, "> \t\u00a0\u200e\u200f\ufeff")
 	return strings.TrimSpace(strings.ReplaceAll(l, "*", ""))
+}
+
+// dividesForward reports whether a line belongs to the border above a passed-on
+// mail and not to what is said about it.
+func dividesForward(line string) bool {
+	bare, trim := bareLine(line), strings.TrimSpace(line)
+	return bare == "" || forwardLine(bare) || separator(trim, lowLine(trim)) || rule(bare)
 }
 
 func forwardLine(l string) bool {

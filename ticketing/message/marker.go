@@ -90,7 +90,7 @@ func WithoutMarkers(text string) string {
 
 // markerSpans returns where markers stand, brackets included.
 func markerSpans(text string) (spans [][2]int) {
-	if !strings.ContainsAny(text, ":\uff1a") {
+	if !mayHoldMarker(text) {
 		return nil
 	}
 	end := 0
@@ -113,6 +113,28 @@ func markerSpans(text string) (spans [][2]int) {
 	}}
 	f.text(text)
 	return spans
+}
+
+// mayHoldMarker reports whether a colon follows an f, but for what may stand
+// between the letters of a marker. Most texts have none, and are read no further.
+func mayHoldMarker(text string) bool {
+	if strings.Contains(text, "\uff1a") {
+		return true
+	}
+	for from := 0; ; {
+		n := strings.IndexByte(text[from:], ':')
+		if n < 0 {
+			return false
+		}
+		before := from + n - 1
+		for before >= from && strings.IndexByte(markerJunk, text[before]) >= 0 {
+			before-- // a byte of a longer character is taken for junk: it may be
+		}
+		if before >= from && text[before]|0x20 == 'f' {
+			return true
+		}
+		from += n + 1
+	}
 }
 
 // markerJunk is what programs put between the letters of a marker.

@@ -93,7 +93,8 @@ func split(text string, marks []lineMark, held []string) (visible, quoted string
 }
 
 func newSplitter(text string, marks []lineMark, held []string) *splitter {
-	s := &splitter{lines: strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), marks: marks}
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	s := &splitter{lines: strings.Split(text, "\n"), marks: marks}
 	if len(marks) != len(s.lines) {
 		s.marks = nil
 	}
@@ -168,10 +169,14 @@ func (s *splitter) mark(i int) lineMark {
 	return s.marks[i]
 }
 
-// findMarkers finds the lines that are body markers, wrapped ones too.
+// findMarkers finds the lines that are body markers, wrapped ones too. text is
+// that of the lines.
 func (s *splitter) findMarkers(text string) {
 	s.last = -1
-	spans := markerSpans(strings.ReplaceAll(text, "\r\n", "\n"))
+	spans := markerSpans(text)
+	if len(spans) == 0 {
+		return
+	}
 	at := 0
 	for i, l := range s.lines {
 		end := at + len(l)
@@ -198,6 +203,7 @@ func (s *splitter) classify() {
 	own, sig := false, false
 	for i := 0; i < n; i++ {
 		trim := strings.TrimSpace(s.lines[i])
+		low := lowLine(trim)
 		mark := s.mark(i)
 		switch {
 		case s.marker != nil && s.marker[i]:
@@ -218,7 +224,7 @@ func (s *splitter) classify() {
 		case s.wrapped(i):
 			s.kind[i] = quoteLine
 			continue
-		case mark&markHistory != 0 || replyMarker(trim) || separator(trim) || s.headerBlock(i):
+		case mark&markHistory != 0 || replyMarker(trim, low) || separator(trim, low) || s.headerBlock(i):
 			i = s.history(i) - 1
 			continue
 		case mark&markQuoted != 0:
@@ -249,7 +255,7 @@ func (s *splitter) classify() {
 			s.kind[i] = sigLine
 		case rule(trim):
 			s.kind[i] = ruleLine
-		case device(trim):
+		case device(trim, low):
 			s.kind[i] = deviceLine
 		default:
 			own = true

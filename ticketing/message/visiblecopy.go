@@ -204,7 +204,7 @@ func (s *splitter) beginsOlder(i int) bool {
 	if trim == "" || quoteMarked(trim) {
 		return false
 	}
-	if separator(trim) || s.headerBlock(i) {
+	if separator(trim, lowLine(trim)) || s.headerBlock(i) {
 		return true
 	}
 	k, _ := s.intro(i)
@@ -230,7 +230,7 @@ func (s *splitter) answersIn(from, to int) {
 	}
 	for i := first + 1; i < last; i++ {
 		m, trim := s.copied[i], strings.TrimSpace(s.lines[i])
-		if s.kind[i] == historyLine && m.words > 0 && !m.exact() && !quoteMarked(trim) && !device(trim) {
+		if s.kind[i] == historyLine && m.words > 0 && !m.exact() && !quoteMarked(trim) && !device(trim, lowLine(trim)) {
 			s.kind[i] = ownLine
 		}
 	}

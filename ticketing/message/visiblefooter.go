@@ -2,30 +2,39 @@ package message
 
 import "strings"
 
-// replyMarker knows the line that help desks put above their text ("reply above
-// this line"): it speaks of answering, or is drawn as a border.
-func replyMarker(l string) bool {
-	if len(l) > 200 {
-		return false
+// maxPhrased is over how many bytes a line is none of a program's phrases.
+const maxPhrased = 200
+
+// lowLine is a line in lower case, if it is short enough to be a phrase.
+func lowLine(l string) string {
+	if len(l) > maxPhrased {
+		return l
 	}
-	low := strings.ToLower(l)
-	return containsAny(low, markerPhrases) && (containsAny(low, answerWords) || strings.Trim(l[:2], "#-=_*~") == "")
+	return strings.ToLower(l)
+}
+
+// replyMarker knows the line that help desks put above their text ("reply above
+// this line"): it speaks of answering, or is drawn as a border. low is its
+// lowLine.
+func replyMarker(l, low string) bool {
+	return len(l) <= maxPhrased && markerPhrases.in(low) && (containsAny(low, answerWords) || strings.Trim(l[:2], "#-=_*~") == "")
 }
 
 var answerWords = []string{"repl", "respon", "answer", "type", "write", "antwort", "schreib", "répon", "écri", "respuesta", "escrib", "rispo", "scriv", "antwoord", "typ", "respost", "escrev", "odpow", "odpis", "odpov", "svar", "skriv"}
 
-var markerPhrases = []string{
+var markerPhrases = newPhrases(
 	"above this line", "oberhalb dieser zeile", "über dieser zeile", "au-dessus de cette ligne", "encima de esta línea", "sopra questa riga", "boven deze regel", "acima desta linha",
 	"powyżej tej linii", "nad tímto řádkem", "ovanför den här raden", "over denne linje", "over denne linjen",
-}
+)
 
 // separator knows the lines that mail programs put above a whole older mail.
-func separator(l string) bool {
-	if len(l) > 200 {
+// low is its lowLine.
+func separator(l, low string) bool {
+	if len(l) > maxPhrased {
 		return false
 	}
-	low := strings.ToLower(strings.Trim(l, "*_ "))
-	if strings.HasPrefix(low, "begin forwarded message") || strings.HasPrefix(low, "anfang der weitergeleiteten") || strings.HasPrefix(low, "début du message") {
+	low = strings.Trim(low, "*_ ")
+	if forwardBegins.begin(low) {
 		return strings.HasSuffix(low, ":")
 	}
 	if !strings.HasPrefix(l, "--") && !strings.HasPrefix(l, "__") && !strings.HasPrefix(l, "==") && !strings.HasPrefix(l, "*-") {
@@ -33,6 +42,8 @@ func separator(l string) bool {
 	}
 	return containsAny(low, separatorPhrases)
 }
+
+var forwardBegins = newPhrases("begin forwarded message", "anfang der weitergeleiteten", "début du message")
 
 var separatorPhrases = []string{
 	"original message", "original appointment", "reply message", "forwarded message", "forwarded by", "ursprüngliche nachricht", "ursprüngliche mail", "originalnachricht", "original-nachricht", "original nachricht", "weitergeleitete nachricht",
@@ -52,18 +63,16 @@ func rule(l string) bool {
 }
 
 // device knows the lines that phones and mail programs add. A line with a comma
-// is a sentence that somebody wrote.
-func device(l string) bool {
+// is a sentence that somebody wrote. low is its lowLine.
+func device(l, low string) bool {
+	const frame = "*_()[]<> "
 	if len(l) > 150 || strings.Contains(l, ",") {
 		return false
 	}
-	bare := strings.Trim(l, "*_()[]<> ")
-	low := strings.ToLower(bare)
-	for _, p := range devicePhrases {
-		if strings.HasPrefix(low, p) {
-			return true
-		}
+	if devicePhrases.begin(strings.Trim(low, frame)) {
+		return true
 	}
+	bare := strings.Trim(l, frame)
 	// "Sent from Mail for Windows", "Sent from my phone", but not "Sent from a
 	// friend's": what a program adds names a thing, or calls it the author's own.
 	for _, p := range sentFrom {
@@ -85,11 +94,11 @@ var sentFrom = []string{"sent from ", "sent via ", "sent using ", "sent on "}
 
 // The words of legal footers, by what they speak of. A footer speaks of secrecy
 // and of the addressee, or of three of these.
-var legalWords = [][]string{
-	{"confidential", "privileged", "vertraulich", "confidentiel", "confidencial", "riservat", "vertrouwelijk", "poufn", "důvěrn", "dôvern", "fortrolig", "konfidenti", "luottamuksell", "bizalmas", "confidențial", "конфиденц", "конфіденц", "gizli", "机密", "機密", "기밀"},
-	{"intended recipient", "addressee", "intended solely", "intended only", "named above", "richtige adressat", "vorgesehene empfänger", "bestimmungsgemäße", "adressaten bestimmt", "destinataire", "destinatari", "destinatário", "geadresseerde", "ontvanger", "adresat", "adresáta", "odbiorc", "příjemc", "modtager", "mottagare", "mottaker", "vastaanottaja", "címzett", "destinatarul", "получател", "адресат", "одержувач", "alıcı", "收件人", "受信者", "수신자"},
-	{"received this", "in error", "by mistake", "irrtümlich", "versehentlich", "par erreur", "por error", "por engano", "per errore", "abusievelijk", "per ongeluk", "omyłk", "pomyłk", "przez pomył", "omylem", "ved en feil", "ved en fejl", "av misstag", "erehdyks", "tévedés", "din greșeală", "ошибоч", "помилк", "yanlışlıkla", "误收", "誤って"},
-	{"delete", "destroy", "löschen", "vernichten", "supprimer", "détruire", "eliminar", "elimine", "borrar", "cancellar", "distrugg", "verwijder", "usuni", "skasow", "smazat", "vymazat", "slett", "slet ", "radera", "poista", "törölj", "șterg", "удал", "видал", "silin", "删除", "削除", "삭제"},
+var legalWords = []phrases{
+	newPhrases("confidential", "privileged", "vertraulich", "confidentiel", "confidencial", "riservat", "vertrouwelijk", "poufn", "důvěrn", "dôvern", "fortrolig", "konfidenti", "luottamuksell", "bizalmas", "confidențial", "конфиденц", "конфіденц", "gizli", "机密", "機密", "기밀"),
+	newPhrases("intended recipient", "addressee", "intended solely", "intended only", "named above", "richtige adressat", "vorgesehene empfänger", "bestimmungsgemäße", "adressaten bestimmt", "destinataire", "destinatari", "destinatário", "geadresseerde", "ontvanger", "adresat", "adresáta", "odbiorc", "příjemc", "modtager", "mottagare", "mottaker", "vastaanottaja", "címzett", "destinatarul", "получател", "адресат", "одержувач", "alıcı", "收件人", "受信者", "수신자"),
+	newPhrases("received this", "in error", "by mistake", "irrtümlich", "versehentlich", "par erreur", "por error", "por engano", "per errore", "abusievelijk", "per ongeluk", "omyłk", "pomyłk", "przez pomył", "omylem", "ved en feil", "ved en fejl", "av misstag", "erehdyks", "tévedés", "din greșeală", "ошибоч", "помилк", "yanlışlıkla", "误收", "誤って"),
+	newPhrases("delete", "destroy", "löschen", "vernichten", "supprimer", "détruire", "eliminar", "elimine", "borrar", "cancellar", "distrugg", "verwijder", "usuni", "skasow", "smazat", "vymazat", "slett", "slet ", "radera", "poista", "törölj", "șterg", "удал", "видал", "silin", "删除", "削除", "삭제"),
 }
 
 const (
@@ -146,15 +155,15 @@ func legal(low string) bool {
 	var has [4]bool
 	n := 0
 	for i, words := range legalWords {
-		if has[i] = containsAny(low, words); has[i] {
+		if has[i] = words.in(low); has[i] {
 			n++
 		}
 	}
 	return has[0] && has[1] || n >= 3
 }
 
-var devicePhrases = []string{
+var devicePhrases = newPhrases(
 	"sent with proton", "sent with spark", "sent with airmail", "sent with sparrow", "get outlook for ", "sent by mobile",
 	"von meinem ", "gesendet von ", "gesendet mit ", "diese nachricht wurde von meinem", "envoyé de mon", "envoyé depuis", "envoyé à partir", "envoyé avec", "télécharger outlook", "enviado desde ", "enviado de mi", "enviado do meu", "enviado a partir", "inviato da", "inviato dal",
 	"verzonden vanaf", "verstuurd vanaf", "verzonden met", "verstuurd van", "skickat från", "sendt fra ", "lähetetty ", "wysłane z ", "wysłano z ", "odesláno z", "odoslané z", "отправлено с", "отправлено из", "надіслано з", "trimis de pe", "küldve ", "iphone'umdan gönderildi", "发自我的", "iphoneから送信", "나의 iphone에서",
-}
+)

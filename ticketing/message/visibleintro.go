@@ -19,7 +19,7 @@ func (s *splitter) intro(i int) (lines int, sure bool) {
 		}
 		if k > 0 {
 			joined += " "
-		} else if !endsIntro(l) && (!strings.ContainsAny(l, "0123456789@") || !startsIntro(strings.ToLower(bareIntro(l)))) {
+		} else if !endsIntro(l) && (!startsLikeIntro(l) || !strings.ContainsAny(l, "0123456789@")) {
 			return 0, false
 		}
 		joined += l
@@ -29,7 +29,7 @@ func (s *splitter) intro(i int) (lines int, sure bool) {
 		if endsIntro(l) && strings.Contains(joined, "@") && hasTime(joined) {
 			return k + 1, false // in a language we have no words of
 		}
-		if k == 0 && endsIntro(l) && !startsIntro(strings.ToLower(bareIntro(l))) {
+		if k == 0 && endsIntro(l) && !startsLikeIntro(l) {
 			return 0, false
 		}
 	}
@@ -71,6 +71,9 @@ func hasYear(s string) bool {
 func bareIntro(l string) string { return strings.Trim(l, " -*_\"\u200e\u200f") }
 
 func endsIntro(l string) bool {
+	if c := l[len(l)-1]; c != ':' && c != 'e' && c < 0x80 && strings.IndexByte(" -*_\"", c) < 0 {
+		return false
+	}
 	l = bareIntro(l)
 	return strings.HasSuffix(l, ":") || strings.HasSuffix(l, "：") || strings.HasSuffix(l, " wrote")
 }
@@ -113,22 +116,23 @@ func hasTime(s string) bool {
 }
 
 func startsIntro(low string) bool {
-	if low == "" || digit(low[0]) {
-		return low != ""
-	}
-	for _, p := range introStarts {
-		if strings.HasPrefix(low, p) {
-			return true
-		}
-	}
-	return false
+	return low != "" && digit(low[0]) || introStarts.begin(low)
 }
 
-var introStarts = []string{
+// startsLikeIntro is startsIntro of a line as it stands.
+func startsLikeIntro(l string) bool {
+	l = bareIntro(l)
+	return startsIntro(strings.ToLower(l[:min(len(l), longestStart)]))
+}
+
+// longestStart is enough of a line to see how it starts.
+const longestStart = 40
+
+var introStarts = newPhrases(
 	"on ", "at ", "am ", "le ", "el ", "il ", "op ", "em ", "no dia ", "den ", "d. ", "på ", "w dniu ", "dnia ", "dne ", "pe ", "la ", "в ", "во ", "у ", "kl. ", "vào ", "a ", "în ", "ons", "tor", "fre", "lör", "sön", "mån", "tis",
 	"mon", "tue", "wed", "thu", "fri", "sat", "sun", "man", "tir", "lør", "søn", "lun", "mar", "mer", "jeu", "ven", "sam", "dim", "mié", "jue", "vie", "sáb", "dom", "seg", "ter", "qua", "qui", "sex", "mo.", "di.", "mi.", "do.", "fr.", "sa.", "so.", "pon", "wt.", "śr.", "czw", "pt.", "sob", "niedz",
 	"在", "於", "于", "dana ", "hi ", "quoting ", "zitat von ", "citando ", "citat ",
-}
+)
 
 var introVerbs = []string{
 	"wrote", "writes", "schrieb", "geschrieben", "a écrit", "écrit :", "escribió", "escribio", "ha scritto", "scritto:", "schreef", "escreveu", "skrev", "skrifaði", "napisał", "napisała", "pisze:", "napsal", "napísal", "kirjoitti", "írta", "a scris",

@@ -45,7 +45,7 @@ func (n *Notifier) report(ctx context.Context, job agenda.Job, notice ticketing.
 			skipped = append(skipped, skip{r.Role, "the queue or the agent is not configured any more"})
 			continue
 		}
-		if !writable(to.Addr) {
+		if !to.Writable() {
 			failed++
 			continue
 		}

@@ -2,8 +2,8 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -29,18 +29,15 @@ func (p parcel) domain() string { return message.Address{Addr: p.outbound.To}.Do
 // write composes one letter into a blob. unwritable says that this letter can
 // never be written; err, that it cannot be now.
 func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, unwritable, err error) {
-	if !writable(a.queue.Address) {
+	if q := (message.Address{Addr: a.queue.Address}); !q.Writable() {
 		return parcel{}, nil, fmt.Errorf("the address %q of queue %s cannot be written", a.queue.Address, a.queue.Name)
 	}
-	if !writable(l.to.Addr) {
+	if !l.to.Writable() {
 		return parcel{}, fmt.Errorf("%q is no address", l.to.Addr), nil
 	}
 	draft, returnPath, err := n.draft(ctx, a, l)
 	if err != nil {
 		return parcel{}, nil, err
-	}
-	if err := headerOf(draft); err != nil {
-		return parcel{}, err, nil
 	}
 	id, err := n.newID(ctx)
 	if err != nil {
@@ -50,6 +47,9 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 	sealed, err := seal(w, draft)
 	if err != nil {
 		w.Discard()
+		if errors.Is(err, message.ErrDraft) {
+			return parcel{}, err, nil
+		}
 		return parcel{}, nil, err
 	}
 	p = parcel{writer: w, sealed: sealed, role: l.role, limits: n.limitsOf(a, l), outbound: message.Outbound{
@@ -76,18 +76,6 @@ func seal(w *blob.Writer, draft message.Draft) (*blob.Sealed, error) {
 		return nil, err
 	}
 	return w.Seal()
-}
-
-// headerOf tells whether a draft can be written at all: its header into
-// nowhere, where nothing but the draft itself can be at fault.
-func headerOf(d message.Draft) error {
-	d.Text, d.HTML, d.Attachments = "", "", nil
-	return message.Compose(io.Discard, d, nil)
-}
-
-// writable reports whether an address can stand in a header and an envelope.
-func writable(addr string) bool {
-	return headerOf(message.Draft{From: message.Address{Addr: addr}, Date: time.Unix(0, 0)}) == nil
 }
 
 func (n *Notifier) newID(ctx context.Context) (id string, err error) {
@@ -200,11 +188,11 @@ func (n *Notifier) visible(a *affair, l letter) (to, cc []message.Address) {
 	if l.ack || internal(a) {
 		return []message.Address{l.to}, nil
 	}
-	if r := a.ticket.Requester; writable(r.Address) {
+	if r := a.ticket.Requester; (message.Address{Addr: r.Address}).Writable() {
 		to = append(to, n.shown(a, l, r.Address, r.Name, message.RoleRequester))
 	}
 	for _, c := range a.ticket.CCs {
-		if writable(c.Address) {
+		if (message.Address{Addr: c.Address}).Writable() {
 			cc = append(cc, n.shown(a, l, c.Address, c.Name, message.RoleCC))
 		}
 	}
