@@ -2,6 +2,7 @@ package courier
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,19 +47,28 @@ func writeContent(w *bufio.Writer, r io.Reader) error {
 
 // stuff writes p, given the byte before it, and returns the last byte.
 func stuff(w *bufio.Writer, p []byte, last byte) (byte, error) {
-	for _, c := range p {
-		if (c == '\n') != (last == '\r') {
+	for len(p) > 0 {
+		piece := p // up to the next CR, or the LF that is owed
+		switch n := bytes.IndexByte(p, '\r'); {
+		case last == '\r':
+			if piece = p[:1]; p[0] != '\n' {
+				return last, errBare
+			}
+		case n >= 0:
+			piece = p[:n+1]
+		}
+		if last != '\r' && bytes.IndexByte(piece, '\n') >= 0 {
 			return last, errBare
 		}
-		if c == '.' && last == '\n' {
+		if last == '\n' && piece[0] == '.' {
 			if err := w.WriteByte('.'); err != nil {
 				return last, err
 			}
 		}
-		if err := w.WriteByte(c); err != nil {
+		if _, err := w.Write(piece); err != nil {
 			return last, err
 		}
-		last = c
+		last, p = piece[len(piece)-1], p[len(piece):]
 	}
 	return last, nil
 }
@@ -85,20 +95,27 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 		if c.err != nil || n > 0 && c.r.Buffered() == 0 {
 			break
 		}
-		b, err := c.r.ReadByte()
-		if err != nil {
+		if _, err := c.r.Peek(1); err != nil {
 			c.err = err
 			break
 		}
+		ready, _ := c.r.Peek(min(c.r.Buffered(), len(p)-n))
 		follows := c.skip
-		c.skip = b == '\r'
+		c.skip = false
+		taken := bytes.IndexAny(ready, "\r\n")
 		switch {
-		case b == '\n' && follows:
-		case b == '\n', b == '\r':
-			p[n], c.cr, n = '\r', true, n+1
+		case taken < 0:
+			taken = len(ready)
+			n += copy(p[n:], ready)
+		case taken > 0:
+			n += copy(p[n:], ready[:taken])
+		case ready[0] == '\n' && follows:
+			taken = 1
 		default:
-			p[n], n = b, n+1
+			c.skip, taken = ready[0] == '\r', 1
+			p[n], c.cr, n = '\r', true, n+1
 		}
+		c.r.Discard(taken)
 	}
 	if n == 0 && len(p) > 0 {
 		return 0, c.err

@@ -64,6 +64,10 @@ func writeQuotedPrintable(w *bufio.Writer, s string) error {
 	for text := range strings.SplitSeq(strings.TrimSuffix(s, "\r\n"), "\r\n") {
 		line = line[:0]
 		for text != "" {
+			if n := plainRun(text, bodyWidth-1-len(line)); n > 0 && (len(line) > 0 || !transportMinds(text)) {
+				line, text = append(line, text[:n]...), text[n:]
+				continue
+			}
 			_, n := utf8.DecodeRuneInString(text)
 			unit := quoted(text, n, len(line) == 0)
 			// The last character of a text line may use the place of the "=".
@@ -84,6 +88,20 @@ func writeQuotedPrintable(w *bufio.Writer, s string) error {
 	return nil
 }
 
+// plainRun returns how many of the next room characters of a line stand for
+// themselves.
+func plainRun(text string, room int) int {
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; i >= room || c > '~' || c <= ' ' && (c != ' ' || i == len(text)-1) || c == '=' {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// transportMinds reports whether a line as sent would be stuffed or quoted.
+func transportMinds(line string) bool { return line == "." || strings.HasPrefix(line, "From ") }
+
 // quoted encodes the first character, of n bytes, of what is left of a line.
 // start says that it begins a line as sent.
 func quoted(text string, n int, start bool) string {
@@ -91,7 +109,7 @@ func quoted(text string, n int, start bool) string {
 	space := c == ' ' || c == '\t'
 	switch {
 	case space && len(text) == 1: // would be stripped
-	case start && (text == "." || strings.HasPrefix(text, "From ")): // would be stuffed or quoted
+	case start && transportMinds(text):
 	case space, n == 1 && c > ' ' && c <= '~' && c != '=':
 		return text[:1]
 	}
