@@ -46,6 +46,8 @@ type row struct {
 	Refused   int             `json:"refused,omitempty"`   // attempts that ended in 5xx before MAIL
 	Grey      bool            `json:"grey,omitempty"`      // a greylist has been waited for
 	Told      int             `json:"told,omitempty"`      // how many delays the ledger has heard of
+	Mail      uint32          `json:"mail,omitempty"`      // see message.Outbound
+	Recalled  string          `json:"recalled,omitempty"`  // why it was taken back while an attempt was under way
 }
 
 // Phases of an attempt under way.
@@ -252,7 +254,8 @@ func (p *row) why(state string, waits *obstacle) string {
 func (p *row) report(state string, at time.Time) message.Report {
 	r := message.Report{
 		Parcel: p.ID, Message: p.Message, MailID: p.MailID, Ticket: p.Ticket, Queue: p.Queue,
-		Recipient: p.To, State: state, Attempts: p.Attempts, At: at,
+		Recipient: p.To, State: state, Attempts: p.Attempts, At: at, Mail: p.Mail,
+		Unsure: p.Ambiguous > 0 && state != "sent",
 	}
 	if l := p.Last; l != nil {
 		r.Code, r.Enhanced, r.Text, r.MX, r.TLS = l.Code, l.Enhanced, l.Text, l.MX, l.TLS.String()

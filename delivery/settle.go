@@ -153,6 +153,17 @@ func (q *Queue) finish(c *claim, out outcome) {
 }
 
 func (q *Queue) commit(tx store.Tx, c *claim, out outcome) error {
+	if !out.next.IsZero() {
+		// It would be tried again, unless it was taken back meanwhile.
+		p, err := q.mine(tx, c)
+		if err != nil {
+			return err
+		}
+		if p.Recalled != "" {
+			out.report, out.next = p.withdrawn(tx.Now()), time.Time{}
+			out.report.Unsure = out.report.Unsure || out.ambiguous
+		}
+	}
 	if err := q.o.Ledger.Settled(tx, out.report); err != nil {
 		return fmt.Errorf("%w: %w", errLedger, err)
 	}

@@ -42,7 +42,7 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	now := tx.Now()
 	p := &row{
 		ID: o.ID, Class: o.Class, From: o.From, To: o.To, SHA256: o.SHA256, Size: o.Size,
-		Domain: o.Domain, Queue: o.Queue, Ticket: o.Ticket, Message: o.Message, MailID: o.MailID,
+		Domain: o.Domain, Queue: o.Queue, Ticket: o.Ticket, Message: o.Message, MailID: o.MailID, Mail: o.Mail,
 		UTF8: o.UTF8, Bit8: o.Bit8, Route: o.Route, Secure: o.RequireTLS,
 		Signature: o.Head, // what goes on top, whoever made it
 		Lane:      laneOf(destination(o.To), bandOf(o.Class), false), Created: now, Since: now, Due: now, Up: q.uptime(),

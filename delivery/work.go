@@ -27,6 +27,7 @@ func (q *Queue) work(run, carry context.Context, g *grant, claims []*claim) {
 			q.finish(c, outcome{report: *c.row.Unsettled})
 		case down, run.Err() != nil, q.uptime() > late:
 			q.giveBack(g, c, time.Time{})
+		case q.takenBack(carry, c):
 		case q.stopped(carry, g, c):
 		default:
 			if at := q.toll(c.row); !at.IsZero() {
@@ -155,6 +156,9 @@ func (q *Queue) markDot(ctx context.Context, c *claim, sig []byte) error {
 		p, err := q.mine(tx, c)
 		if err != nil {
 			return err
+		}
+		if p.Recalled != "" {
+			return errRecalled
 		}
 		old := *p
 		p.Phase, p.Signature = phaseDot, sig

@@ -16,6 +16,7 @@ type Outbound struct {
 	Ticket  uint64
 	Message string    // id of the message whose delivery this is; "" if none
 	MailID  string    // the mail's own Message-ID
+	Mail    uint32    // its number within the ticket, if its fate is to be booked although it carries no one message; 0 = no
 	Due     time.Time // zero = now
 	UTF8    bool      // needs SMTPUTF8
 	Bit8    bool      // has 8-bit content
@@ -31,6 +32,7 @@ type Report struct {
 	Parcel    string
 	Message   string
 	MailID    string // Message-ID of the mail
+	Mail      uint32 // as in Outbound
 	Ticket    uint64
 	Queue     string
 	Recipient string
@@ -47,6 +49,9 @@ type Report struct {
 	// Hold is set when the queue itself holds a mail that a person wrote, until
 	// another person decides: "suppressed". Its ticket should hear of it.
 	Hold string
+	// Unsure: an attempt may have delivered it, although it does not count as
+	// sent.
+	Unsure bool
 	// Delayed is set in the one report in which a mail that still waits has
 	// become late enough for a word on its ticket: an hour, then a day.
 	Delayed time.Duration
