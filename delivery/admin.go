@@ -187,6 +187,8 @@ func (q *Queue) letThrough(ctx context.Context) step {
 			return "", ErrState
 		}
 		p.clear(all)
+		p.Way = q.wayAsKnown(p)
+		p.Lane = p.lane()
 		return p.waiting(), q.o.Agenda.Put(tx, agenda.Job{Lane: p.Lane, Key: p.ID, Due: p.Due})
 	}
 }

@@ -150,7 +150,9 @@ func (f carry) Carry(ctx context.Context, t courier.Transaction) []courier.Resul
 // hosted is a carrier to whom some domains' mail goes to Google's servers.
 type hosted struct{ carry }
 
-func (hosted) Site(_ context.Context, destination string) courier.Site {
+func (hosted) Way(string, string) string { return "" }
+
+func (hosted) Site(_ context.Context, destination, _ string) courier.Site {
 	if strings.HasPrefix(destination, "hosted") {
 		return courier.Site{Name: "alt" + destination[6:7] + ".aspmx.l.google.com"}
 	}
@@ -160,7 +162,9 @@ func (hosted) Site(_ context.Context, destination string) courier.Site {
 // relayed is a carrier with a smarthost.
 type relayed struct{ carry }
 
-func (relayed) Site(context.Context, string) courier.Site {
+func (relayed) Way(string, string) string { return "" }
+
+func (relayed) Site(context.Context, string, string) courier.Site {
 	return courier.Site{Name: "relay.example", Route: "relay.example"}
 }
 

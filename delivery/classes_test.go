@@ -298,7 +298,7 @@ func TestLostJobComesBack(t *testing.T) {
 	b := setup(t, takes(accepted))
 	b.submit("out_1", "anna@customer.example")
 	b.update(func(tx store.Tx) error {
-		_, err := b.agenda.Remove(tx, laneOf("customer.example", bandReply, false), "out_1")
+		_, err := b.agenda.Remove(tx, laneOf(heading{domain: "customer.example"}, bandReply, false), "out_1")
 		return err
 	})
 	if a, err := b.q.Verify(t.Context()); err != nil || len(a.Findings) != 1 || !strings.Contains(a.Findings[0], "has no job") {

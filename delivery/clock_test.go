@@ -77,7 +77,7 @@ func TestClockIsSet(t *testing.T) {
 			t.Run("lease", func(t *testing.T) {
 				b := setup(t, takes(accepted))
 				b.submit("out_1", "x@customer.example")
-				claims, err := b.q.claim(t.Context(), laneOf("customer.example", bandReply, false), 1)
+				claims, err := b.q.claim(t.Context(), laneOf(heading{domain: "customer.example"}, bandReply, false), 1)
 				if err != nil || len(claims) != 1 {
 					t.Fatal(claims, err)
 				}
@@ -85,7 +85,7 @@ func TestClockIsSet(t *testing.T) {
 				b.q.settle(leave("customer.example"), claims[0], accepted, nil, 0)
 				b.expect("settled by whoever claimed it", "out_1", "queued sent", "")
 				b.submit("out_2", "x@customer.example")
-				if _, err := b.q.claim(t.Context(), laneOf("customer.example", bandReply, false), 1); err != nil {
+				if _, err := b.q.claim(t.Context(), laneOf(heading{domain: "customer.example"}, bandReply, false), 1); err != nil {
 					t.Fatal(err)
 				}
 				b.clk.set(tc.by) // and a crash: nobody settles it

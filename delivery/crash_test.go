@@ -195,7 +195,7 @@ func afterwards(t *testing.T, db store.DB, clk *clock, p plug) (twice, ambiguous
 
 // leave is a grant that the scheduler knows nothing of.
 func leave(domain string) *grant {
-	return &grant{dest: &dest{domain: domain}, site: &site{name: "domain/" + domain, window: 1, limit: 1}, label: otherProvider, n: 1}
+	return &grant{dest: &dest{heading: heading{domain: domain}}, site: &site{name: "domain/" + domain, window: 1, limit: 1}, label: otherProvider, n: 1}
 }
 
 // A worker whose lease lapsed and was taken over cannot send its dot, and its

@@ -6,8 +6,9 @@
 // # The life of a parcel
 //
 // [Queue.Submit] stores a parcel and a job in the lane "mail/<domain>/<band>" of
-// the agenda, in the caller's transaction: no mail without its reason, no reason
-// without its mail. [Queue.Run] then makes attempts, in turns and as the site
+// the agenda, or "mail/<domain>/<route>/<band>" if it takes another way than most,
+// in the caller's transaction: no mail without its reason, no reason without its
+// mail. [Queue.Run] then makes attempts, in turns and as the site
 // can bear them (see sched.go and site.go):
 //
 //  1. Claim. One durable transaction counts the attempt and sets the time of
@@ -147,6 +148,7 @@ type Queue struct {
 	random  sync.Mutex // Options.Random
 	workers sync.WaitGroup
 	freed   chan struct{} // a worker ended
+	rewalk  chan struct{} // mail has got another way
 	fatal   chan error    // the store is gone
 }
 
@@ -203,12 +205,13 @@ func New(o Options) (*Queue, error) {
 		measures: newMeasures(),
 		places:   newPlaceTable(),
 		group:    together{db: o.DB},
-		sched:    scheduler{dests: map[string]*dest{}},
+		sched:    scheduler{dests: map[heading]*dest{}},
 		sites:    map[string]*site{},
 		senders:  map[string]*senderHold{},
 		buckets:  map[string]*bucket{},
 		paused:   map[string]place{},
 		freed:    make(chan struct{}, 1),
+		rewalk:   make(chan struct{}, 1),
 		fatal:    make(chan error, 1),
 	}
 	q.locator, _ = o.Carrier.(Locator)

@@ -88,13 +88,22 @@ func (x *explainer) view(p *row) (*Parcel, error) {
 	}
 	v := p.view(x.r.Now(), x.measured(p, o))
 	if v.State != Kept {
-		for _, m := range x.measures {
-			if m.Kind == MeasureRoute && m.fits(p) {
-				v.Why += fmt.Sprintf("; it goes by route %s%s (%s)", m.Via, untilWords(m.Until), m.words())
-			}
-		}
+		v.Why += x.wayWords(p)
 	}
 	return v, nil
+}
+
+// wayWords says by which way a parcel goes, if that is not the usual one.
+func (x *explainer) wayWords(p *row) string {
+	for _, m := range slices.Backward(x.measures) {
+		if p.Route == "" && m.Kind == MeasureRoute && m.fits(p) {
+			return fmt.Sprintf("; it goes by route %s%s (%s)", m.Via, untilWords(m.Until), m.words())
+		}
+	}
+	if p.Way != "" {
+		return "; it goes by route " + p.Way
+	}
+	return ""
 }
 
 // measured lets an operator's measure speak before what the queue itself knows
@@ -136,11 +145,11 @@ func (x *explainer) lane(name string) (*obstacle, error) {
 
 // busy says which of the queue's own limits keeps a lane now.
 func (q *Queue) busy(lane string) *obstacle {
-	domain, _, _, _ := readLane(lane)
+	h, _, _, _ := readLane(lane)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
-	d := q.sched.dests[domain]
+	d := q.sched.dests[h]
 	switch {
 	case q.sched.workers >= q.o.Workers:
 		return &obstacle{waitConcurrency, fmt.Sprintf("all %d workers are busy", q.o.Workers)}

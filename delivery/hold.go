@@ -147,7 +147,7 @@ func (q *Queue) letGo(ctx context.Context, kind, ref string, n int) (gone int, e
 
 // unhold puts a held parcel back into its lane.
 func (q *Queue) unhold(tx store.Tx, p *row) error {
-	p.Held = nil
+	p.Held, p.Way = nil, q.wayAsKnown(p)
 	p.Lane = p.lane()
 	if err := q.o.Ledger.Settled(tx, p.report(p.waiting(), tx.Now())); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ticketgate/ticketing/message"
@@ -133,7 +134,7 @@ func (m *Measure) check(now time.Time) error {
 		}
 	case MeasureHold:
 	case MeasureRoute:
-		if m.Via == "" || len(m.Via) > 200 {
+		if m.Via == "" || len(m.Via) > maxRoute || !plain(m.Via) {
 			return wrong("a route needs the name of a configured route")
 		}
 	default:
@@ -155,10 +156,11 @@ type measures struct {
 	mu     *sync.Mutex
 	known  bool
 	loaded []Measure
+	seen   *atomic.Pointer[[]Measure] // as loaded last; for those who must not wait
 }
 
 func newMeasures() measures {
-	return measures{mu: &sync.Mutex{}, table: store.NewTable("outbound_measure", store.PrefixMeasure, []string{"id"},
+	return measures{mu: &sync.Mutex{}, seen: &atomic.Pointer[[]Measure]{}, table: store.NewTable("outbound_measure", store.PrefixMeasure, []string{"id"},
 		func(m *Measure) store.Key { return store.Key{}.Str(m.ID) })}
 }
 
@@ -192,6 +194,7 @@ func (q *Queue) allMeasures(ctx context.Context) ([]Measure, error) {
 	}
 	slices.SortFunc(all, func(a, b Measure) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	q.measures.known, q.measures.loaded = true, all
+	q.measures.seen.Store(&all)
 	return all, nil
 }
 
@@ -242,6 +245,9 @@ func (q *Queue) Decide(ctx context.Context, m Measure) (*Measure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delivery: measure: %w", err)
 	}
+	if m.Kind == MeasureRoute {
+		q.waysChanged(ctx)
+	}
 	q.o.Log.Info("outbound measure in force", "measure", m.ID, "kind", m.Kind, "about", m.Selection(), "by", m.By, "reason", m.Reason, "until", m.Until)
 	return &m, nil
 }
@@ -249,6 +255,7 @@ func (q *Queue) Decide(ctx context.Context, m Measure) (*Measure, error) {
 // TakeBack ends a measure and releases what it held. store.ErrNotFound if there
 // is none.
 func (q *Queue) TakeBack(ctx context.Context, id string) error {
+	rerouted := false
 	err := q.changeMeasures(ctx, func(tx store.Tx) error {
 		key := store.Key{}.Str(id)
 		if err := q.measures.table.Lock(tx, key); err != nil {
@@ -263,10 +270,14 @@ func (q *Queue) TakeBack(ctx context.Context, id string) error {
 				return err
 			}
 		}
+		rerouted = m.Kind == MeasureRoute
 		return q.measures.table.Remove(tx, m)
 	})
 	if err != nil {
 		return fmt.Errorf("delivery: measure %q: %w", id, err)
+	}
+	if rerouted {
+		q.waysChanged(ctx)
 	}
 	return q.letGoAll(ctx, HeldMeasure, id)
 }
@@ -308,21 +319,6 @@ func (q *Queue) inTheWay(ctx context.Context, p *row) *Measure {
 	return nil
 }
 
-// rerouted returns the route that a measure gives a parcel, "" if none does.
-func (q *Queue) rerouted(ctx context.Context, p *row) string {
-	all, err := q.allMeasures(ctx)
-	if err != nil {
-		return ""
-	}
-	now := q.o.Now()
-	for _, m := range slices.Backward(all) { // the latest decision counts
-		if m.Kind == MeasureRoute && m.inForce(now) && m.fits(p) {
-			return m.Via
-		}
-	}
-	return ""
-}
-
 // Pause keeps all mail for a destination domain back until the given time;
 // Resume ends that. Attempts under way go on.
 func (q *Queue) Pause(ctx context.Context, domain string, until time.Time, by, reason string) (*Measure, error) {
@@ -342,7 +338,11 @@ func (q *Queue) Resume(ctx context.Context, domain string) error {
 	}
 	found := q.forgive(m.Domain)
 	err = q.o.DB.Update(ctx, func(tx store.Tx) error {
-		for _, lane := range lanesOf(m.Domain) {
+		lanes, err := q.lanesOf(tx, m.Domain)
+		if err != nil {
+			return err
+		}
+		for _, lane := range lanes {
 			l, err := q.o.Agenda.Lane(tx, lane)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
@@ -359,7 +359,11 @@ func (q *Queue) Resume(ctx context.Context, domain string) error {
 
 // pauseDomain pauses every lane of a destination, or resumes them.
 func (q *Queue) pauseDomain(tx store.Tx, domain string, until time.Time, words string) error {
-	for _, lane := range lanesOf(domain) {
+	lanes, err := q.lanesOf(tx, domain)
+	if err != nil {
+		return err
+	}
+	for _, lane := range lanes {
 		if err := q.o.Agenda.Pause(tx, lane, until, words); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,9 @@ type fate struct {
 	due      time.Time // not before
 	hurried  bool      // an operator said: now
 	held     bool
-	ended    string         // the last report, once it has left the queue
+	ended    string // the last report, once it has left the queue
+	queue    string
+	route    string         // that it must take
 	arrived  int            // dots a peer has accepted
 	excuses  int            // of these, whose answer was lost
 	bytes    map[string]int // contents that came with them
@@ -72,6 +75,8 @@ type model struct {
 	clk     *clock
 	fates   map[string]*fate
 	kind    bool // peers take everything
+	posts   signposts
+	via     map[string]string // queue → route of a measure in force
 	log     []string
 	crashes int
 	twice   int
@@ -88,7 +93,7 @@ type modelPlug struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 7)), clk: &clock{t: start}, fates: map[string]*fate{}}
+	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 7)), clk: &clock{t: start}, fates: map[string]*fate{}, via: map[string]string{}}
 	m.c = storetest.OpenCrashable(t, m.clk.now)
 	m.build(m.c.DB)
 	return m
@@ -96,7 +101,11 @@ func newModel(t *testing.T, seed uint64) *model {
 
 // build makes a queue on db with a configuration of the day.
 func (m *model) build(db store.DB) {
-	m.b = setupOn(m.t, breaker{db, m.step}, m.clk, carry(m.peer), func(o *Options) {
+	m.posts = signposts{m.peer, [...]map[string]string{
+		{}, {"q0": "relay"}, {"q0": "relay", "q1": "address"}, {"": "relay", "q1": "address"}, {"": "gone"},
+	}[m.rng.IntN(5)]}
+	m.say("routes: %v", m.posts.routes)
+	m.b = setupOn(m.t, breaker{db, m.step}, m.clk, m.posts, func(o *Options) {
 		o.Registerer = nil
 		o.Random = rand.NewChaCha8([32]byte{byte(m.rng.Uint32())})
 		o.PerDestination = 1 + m.rng.IntN(3)
@@ -139,6 +148,7 @@ func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result
 	to := tr.To[0]
 	f := m.fates[to]
 	now := m.clk.now()
+	m.checkWay(tr, f)
 	if f == nil || f.held || now.Before(f.due) && !f.hurried {
 		m.t.Errorf("an attempt for %s at %s: %+v", to, now, f)
 		return accepted
@@ -153,6 +163,7 @@ func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result
 	if m.kind {
 		r = accepted
 	}
+	r.Route = m.posts.Site(ctx, tr.Destination, m.posts.Way(tr.Queue, tr.Route)).Route
 	text, err := content(tr)
 	if err != nil {
 		m.t.Error(err)
@@ -183,6 +194,30 @@ func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result
 	return r
 }
 
+// checkWay: a mail takes the way it is to take, and the place it has is one of
+// the servers it goes to.
+func (m *model) checkWay(tr courier.Transaction, f *fate) {
+	if f == nil {
+		return
+	}
+	route := cmp.Or(f.route, m.via[f.queue])
+	if tr.Route != route || tr.Queue != f.queue {
+		m.t.Errorf("%s of %s goes by %q, want %q", tr.To[0], tr.Queue, tr.Route, route)
+	}
+	where := m.posts.Site(context.Background(), tr.Destination, m.posts.Way(tr.Queue, tr.Route))
+	m.b.q.mu.Lock()
+	defer m.b.q.mu.Unlock()
+	site := siteName(where, tr.Destination)
+	for name, s := range m.b.q.sites {
+		if want := map[bool]int{true: 1}[name == site]; s.active != want {
+			m.t.Errorf("%s goes to %s and takes %d places of %s", tr.To[0], site, s.active, name)
+		}
+	}
+	if m.b.q.sites[site] == nil {
+		m.t.Errorf("%s goes to %s, which nobody knows", tr.To[0], site)
+	}
+}
+
 func (m *model) say(format string, args ...any) {
 	m.log = append(m.log, m.clk.now().Format(time.DateTime)+" "+fmt.Sprintf(format, args...))
 }
@@ -210,7 +245,7 @@ func (m *model) op() {
 			m.t.Errorf("%s %s: %v, want success %v", what, id, err, want)
 		}
 	}
-	switch n := m.rng.IntN(20); {
+	switch n := m.rng.IntN(23); {
 	case n < 5:
 		m.submit(id)
 	case n < 8:
@@ -254,6 +289,16 @@ func (m *model) op() {
 		if err != nil {
 			m.t.Error(err)
 		}
+	case n == 19:
+		m.reroute(fmt.Sprint("q", m.rng.IntN(2)))
+	case n == 20:
+		m.say("walk")
+		for after, first := store.Key(nil), true; first || after != nil; first = false {
+			var err error
+			if after, err = m.b.q.walkOn(ctx, after); err != nil {
+				m.t.Error(err)
+			}
+		}
 	default:
 		m.say("restart")
 		if err := m.b.q.save(ctx, true); err != nil {
@@ -269,15 +314,39 @@ func (m *model) submit(id string) {
 	}
 	due := m.clk.now().Add(time.Duration(max(0, m.rng.IntN(4)-2)) * time.Hour)
 	class := classes()[m.rng.IntN(len(classes()))]
-	m.fates[id] = &fate{due: due, bytes: map[string]int{}}
-	m.say("submit %s as %s for %s", id, class, due.Format(time.TimeOnly))
+	f := &fate{due: due, bytes: map[string]int{}, queue: fmt.Sprint("q", m.rng.IntN(2))}
+	if class == "relay" {
+		f.route = []string{"", "relay", "desk"}[m.rng.IntN(3)]
+	}
+	m.fates[id] = f
+	m.say("submit %s of %s as %s by %q for %s", id, f.queue, class, f.route, due.Format(time.TimeOnly))
 	m.b.submit(id, id, func(o *message.Outbound) {
-		o.Due, o.Class, o.Queue = due, class, fmt.Sprint("q", m.rng.IntN(2))
+		o.Due, o.Class, o.Queue, o.Route = due, class, f.queue, f.route
 		if class == "relay" {
 			o.Domain = ""
 		}
 	})
 	m.b.submit(id, id) // whoever is not sure asks twice
+}
+
+// reroute gives the mail of a queue another way, or takes that back.
+func (m *model) reroute(queue string) {
+	ctx := context.Background()
+	measure := Measure{Kind: MeasureRoute, Queue: queue, By: "ada", Reason: "x"}
+	if m.via[queue] != "" && m.rng.IntN(2) == 0 {
+		m.say("no reroute of %s", queue)
+		delete(m.via, queue)
+		if err := m.b.q.TakeBack(ctx, measure.id()); err != nil {
+			m.t.Error(err)
+		}
+		return
+	}
+	measure.Via = []string{"relay", "address", "gone"}[m.rng.IntN(3)]
+	m.say("reroute %s to %s", queue, measure.Via)
+	m.via[queue] = measure.Via
+	if _, err := m.b.q.Decide(ctx, measure); err != nil {
+		m.t.Error(err)
+	}
 }
 
 func (m *model) work(what string) {

@@ -27,6 +27,7 @@ type row struct {
 	Bit8      bool            `json:"bit8,omitempty"`
 	Route     string          `json:"route,omitempty"`  // that it must take
 	Secure    bool            `json:"secure,omitempty"` // RequireTLS
+	Way       string          `json:"way,omitempty"`    // that it takes as far as its lane knows; see heading
 	Lane      string          `json:"lane"`
 	Created   time.Time       `json:"created"`
 	Since     time.Time       `json:"since"` // when it was first due: its age counts from here

@@ -67,6 +67,9 @@ func (q *Queue) open(ctx context.Context) error {
 	if err := q.load(ctx); err != nil {
 		return fmt.Errorf("delivery: load: %w", err)
 	}
+	if _, err := q.allMeasures(ctx); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -216,8 +219,9 @@ func pause(ctx context.Context, d time.Duration) {
 // claim is a parcel with an attempt counted. row is nil if the job has no
 // parcel.
 type claim struct {
-	job agenda.Job
-	row *row
+	job   agenda.Job
+	row   *row
+	route string // that the mail must take, "" if its queue decides
 }
 
 // claim counts attempts, durably, and returns them.

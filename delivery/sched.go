@@ -11,10 +11,10 @@ import (
 	"ticketgate/ticketing/store"
 )
 
-// dest is a destination domain with due work, in memory while it has some. The
-// queue's lock guards it.
+// dest is a heading with due work, in memory while it has some. The queue's
+// lock guards it.
 type dest struct {
-	domain   string
+	heading
 	due      [bands][2]bool // lanes with due work: new and tried
 	claiming [bands][2]bool // a worker is claiming from the lane
 	missed   [bands][2]bool // the lane was seen due while a worker claimed
@@ -37,7 +37,7 @@ func (d *dest) idle() bool {
 // scheduler decides who is next. It holds the destinations with due work that
 // it has room for; the store holds the rest.
 type scheduler struct {
-	dests   map[string]*dest
+	dests   map[heading]*dest
 	rings   [bands][]*dest
 	credit  [bands]int // deficit round robin, in parcels
 	workers int
@@ -67,7 +67,7 @@ type grant struct {
 	lookup   bool // find out the site instead
 }
 
-func (g *grant) lane() string { return laneOf(g.dest.domain, g.band, g.tried) }
+func (g *grant) lane() string { return laneOf(g.dest.heading, g.band, g.tried) }
 
 const (
 	batchSize    = 16                        // parcels that one worker claims at once
@@ -91,18 +91,18 @@ func slot(tried bool) int {
 // arrive notes that a lane has due work. It reports false if there is no room
 // for its destination.
 func (q *Queue) arrive(lane string) bool {
-	domain, b, tried, ok := readLane(lane)
+	h, b, tried, ok := readLane(lane)
 	if !ok {
 		return true
 	}
 	s := &q.sched
-	d := s.dests[domain]
+	d := s.dests[h]
 	if d == nil {
 		if len(s.dests) >= maxDests && !q.forget() {
 			return false
 		}
-		d = &dest{domain: domain}
-		s.dests[domain] = d
+		d = &dest{heading: h}
+		s.dests[h] = d
 	}
 	if d.claiming[b][slot(tried)] {
 		d.missed[b][slot(tried)] = true
@@ -125,9 +125,9 @@ func (q *Queue) enqueue(d *dest, b band) {
 // those that cannot be served now are set aside for a while.
 func (q *Queue) forget() bool {
 	s := &q.sched
-	for domain, d := range s.dests {
+	for h, d := range s.dests {
 		if d.idle() {
-			delete(s.dests, domain)
+			delete(s.dests, h)
 		}
 	}
 	if len(s.dests) < maxDests {
@@ -138,7 +138,7 @@ func (q *Queue) forget() bool {
 		for _, d := range slices.Clone(s.rings[b]) {
 			if d.workers == 0 && !d.looking {
 				q.parkDest(d, now.Add(makeRoom), "waiting until others had their turn")
-				delete(s.dests, d.domain)
+				delete(s.dests, d.heading)
 			}
 			if len(s.dests) < maxDests*3/4 {
 				return true
@@ -154,7 +154,7 @@ func (q *Queue) parkDest(d *dest, until time.Time, reason string) {
 		for i, due := range d.due[b] {
 			if due {
 				d.due[b][i] = false
-				p := park{laneOf(d.domain, b, i == 1), until, reason}
+				p := park{laneOf(d.heading, b, i == 1), until, reason}
 				q.sched.parks = append(q.sched.parks, p)
 				if d.site != nil && d.site.failures > 0 {
 					d.site.park(p.lane)
@@ -288,7 +288,7 @@ func (q *Queue) laneBudgets(d *dest) []budget {
 	if d.site.route != "" {
 		return q.budget(list, ScopeAccount, d.site.route)
 	}
-	list = q.budget(list, ScopeEgress, "default")
+	list = q.budget(list, ScopeEgress, d.site.egress)
 	list = q.budget(list, ScopeProvider, d.site.group)
 	return q.budget(list, ScopeDomain, d.domain)
 }
@@ -353,7 +353,7 @@ func (q *Queue) nudge() {
 
 // locate finds out the site of a destination.
 func (q *Queue) locate(ctx context.Context, d *dest) {
-	where := q.locator.Site(ctx, d.domain)
+	where := q.locator.Site(ctx, d.domain, d.way)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()

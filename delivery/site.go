@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -11,7 +12,10 @@ import (
 // Locator tells where the mail for a destination goes; *courier.Courier fits.
 // With a Carrier that is none, every domain is a site of its own.
 type Locator interface {
-	Site(ctx context.Context, destination string) courier.Site
+	// Way names the way of a queue's mail, or of mail that must take a route:
+	// "" if it is everybody's.
+	Way(queue, route string) string
+	Site(ctx context.Context, destination, way string) courier.Site
 }
 
 // site is a set of mail servers that the mails for one or many domains go to,
@@ -21,6 +25,7 @@ type site struct {
 	provider string // metric label
 	group    string // scope of its rate
 	route    string // of a smarthost
+	egress   string // our addresses, as scope of a rate
 	limit    int    // most connections
 	messages int    // most mails over one of them; 0 = the carrier's limit
 
@@ -42,6 +47,9 @@ type site struct {
 	blocked  time.Time // see throttled
 }
 
+// usualEgress is the name of the addresses that the system chooses.
+const usualEgress = "default"
+
 const (
 	startWindow  = 2
 	deadCohorts  = 3
@@ -61,13 +69,15 @@ func (q *Queue) siteOf(where courier.Site, domain string, now time.Time) *site {
 		name = "route/" + where.Route
 	case where.Name != "":
 		g = providerOf(q.o.Providers, where.Name)
-		name = "mx/" + g.Name
+		if name = "mx/" + g.Name; where.Egress != "" {
+			name += "@" + where.Egress // another address has another name to lose
+		}
 	default:
 		name = "domain/" + domain
 	}
 	s := q.siteNamed(name)
 	s.provider, s.group, s.route, s.limit = courier.Provider(where.Name), g.Name, where.Route, q.o.PerDestination
-	s.messages = g.Messages
+	s.messages, s.egress = g.Messages, cmp.Or(where.Egress, usualEgress)
 	if g.Connections > 0 {
 		s.limit = min(s.limit, g.Connections)
 	}

@@ -391,13 +391,19 @@ func (q *Queue) Forgive(name string) bool {
 }
 
 // forgive ends the pause of the servers of a destination, as far as they are
-// known.
+// known, whatever way leads there.
 func (q *Queue) forgive(domain string) bool {
 	q.mu.Lock()
-	name := "domain/" + domain
-	if d := q.sched.dests[domain]; d != nil && d.site != nil {
-		name = d.site.name
+	names := []string{"domain/" + domain}
+	for h, d := range q.sched.dests {
+		if h.domain == domain && d.site != nil {
+			names = append(names, d.site.name)
+		}
 	}
 	q.mu.Unlock()
-	return q.Forgive(name)
+	found := false
+	for _, name := range names {
+		found = q.Forgive(name) || found
+	}
+	return found
 }

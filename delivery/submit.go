@@ -45,8 +45,10 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 		Domain: o.Domain, Queue: o.Queue, Ticket: o.Ticket, Message: o.Message, MailID: o.MailID, Mail: o.Mail,
 		UTF8: o.UTF8, Bit8: o.Bit8, Route: o.Route, Secure: o.RequireTLS,
 		Signature: o.Head, // what goes on top, whoever made it
-		Lane:      laneOf(destination(o.To), bandOf(o.Class), false), Created: now, Since: now, Due: now, Up: q.uptime(),
+		Created:   now, Since: now, Due: now, Up: q.uptime(),
 	}
+	p.Way = q.wayAsKnown(p)
+	p.Lane = laneOf(heading{destination(o.To), p.Way}, bandOf(o.Class), false)
 	if o.Due.After(now) {
 		p.Due = o.Due.UTC().Truncate(time.Microsecond)
 		p.Since = p.Due
@@ -131,6 +133,8 @@ func check(o *message.Outbound) error {
 		return errors.New("content is required")
 	case !slices.Contains(classes(), o.Class):
 		return fmt.Errorf("unknown class %q", o.Class)
+	case len(o.Route) > maxRoute || !plain(o.Route):
+		return errors.New("a route has a short name without control characters")
 	case o.Domain == "" && o.Class != "relay":
 		return errors.New("a signing domain is required")
 	case len(o.Head) > 0 && (o.Domain != "" || len(o.Head) > maxSignature || !bytes.HasSuffix(o.Head, []byte("\r\n"))):

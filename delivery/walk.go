@@ -20,7 +20,8 @@ const (
 
 // walk goes through all parcels slowly, for ever: what waits for a destination
 // that is left alone gets no attempt that could tell its ticket of the delay or
-// give it up, and nothing else would notice a parcel that lost its job.
+// give it up, and nothing else would notice a parcel that lost its job, or one
+// that waits for servers which its way does not lead to any more.
 func (q *Queue) walk(ctx context.Context) {
 	var cursor store.Key
 	for {
@@ -29,12 +30,18 @@ func (q *Queue) walk(ctx context.Context) {
 			q.o.Log.Error("the outbound queue cannot be looked after", "cause", err)
 		}
 		cursor = next
+		rest := walkPause
 		if cursor == nil || err != nil {
-			cursor = nil
-			pause(ctx, walkEvery)
-		} else {
-			pause(ctx, walkPause)
+			cursor, rest = nil, walkEvery
 		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-q.rewalk:
+			cursor = nil
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
 		if ctx.Err() != nil {
 			return
 		}
@@ -64,6 +71,9 @@ func (q *Queue) walkOn(ctx context.Context, after store.Key) (next store.Key, er
 		return nil
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := q.redirect(ctx, page); err != nil {
 		return nil, err
 	}
 	for _, p := range page {

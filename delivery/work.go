@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +28,7 @@ func (q *Queue) work(run, carry context.Context, g *grant, claims []*claim) {
 			q.giveBack(g, c, time.Time{})
 		case q.takenBack(carry, c):
 		case q.stopped(carry, g, c):
+		case q.astray(carry, g, c):
 		default:
 			if at := q.toll(c.row); !at.IsZero() {
 				q.giveBack(g, c, at)
@@ -104,7 +104,7 @@ func (q *Queue) attempt(ctx context.Context, c *claim, messages int) (courier.Re
 		Destination: p.domain(),
 		From:        p.From, To: []string{p.To},
 		Size: p.Size + int64(len(sig)), UTF8: p.UTF8, Bit8: p.Bit8,
-		Queue: p.Queue, Route: cmp.Or(p.Route, q.rerouted(ctx, p)), RequireTLS: p.Secure,
+		Queue: p.Queue, Route: c.route, RequireTLS: p.Secure,
 		Messages: messages,
 		Open: func(ctx context.Context) (io.Reader, error) {
 			r, err := q.o.Blobs.Open(ctx, p.SHA256)
@@ -194,7 +194,7 @@ func (q *Queue) giveBack(g *grant, c *claim, at time.Time) {
 			return err
 		}
 		old := *p
-		p.Phase, p.Lease, p.Paid = "", 0, c.row.Paid
+		p.Phase, p.Lease, p.Paid, p.Way = "", 0, c.row.Paid, c.row.Way
 		p.Attempts--
 		due := at.Truncate(time.Microsecond)
 		if due.IsZero() {

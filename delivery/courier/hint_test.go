@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -56,7 +57,7 @@ func TestSite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := c.Site(t.Context(), "customer.example"); s != (Site{Name: "mx1.customer.example"}) {
+		if s := c.Site(t.Context(), "customer.example", ""); s != (Site{Name: "mx1.customer.example"}) {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -68,8 +69,48 @@ func TestSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Site(t.Context(), "customer.example"); s != (Site{Name: "relay.example", Route: "Relay.example"}) {
+	if s := c.Site(t.Context(), "customer.example", ""); s != (Site{Name: "relay.example", Route: "Relay.example"}) {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A site is that of the way which the mail takes, and of no other.
+func TestSitesOfWays(t *testing.T) {
+	t.Parallel()
+	o := testOptions(mxOnly{mxs: []*net.MX{{Host: "mx1.customer.example.", Pref: 10}}})
+	o.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
+	o.DialFrom = func(context.Context, netip.Addr, string, string) (net.Conn, error) { return nil, net.ErrClosed }
+	o.Routes = map[string]Route{
+		"relay": {Host: "relay.example:587"}, "desk": {Host: "unix:/run/lmtp.sock", LMTP: true},
+		"both": {Source: []netip.Addr{netip.MustParseAddr("2001:db8:7::7"), netip.MustParseAddr("198.51.100.7")}}, "any": {},
+	}
+	direct := Site{Name: "mx1.customer.example"}
+	relay := Site{Name: "relay.example", Route: "relay"}
+	both := Site{Name: "mx1.customer.example", Egress: "198.51.100.7,2001:db8:7::7"}
+	for _, tc := range []struct {
+		routes            map[string]string
+		queue, route, way string
+		want              Site
+	}{
+		{nil, "support", "", "", direct},
+		{nil, "support", "relay", "relay", relay},
+		{nil, "support", "any", "any", direct},
+		{nil, "support", "desk", "desk", Site{Name: "/run/lmtp.sock", Route: "desk"}},
+		{map[string]string{"sales": "both"}, "sales", "", "both", both},
+		{map[string]string{"sales": "both"}, "sales", "relay", "relay", relay},
+		{map[string]string{"sales": "both"}, "support", "", "", direct},
+		{map[string]string{"sales": "both", "": "relay"}, "support", "", "", relay},
+		{map[string]string{"sales": "both", "": "relay"}, "support", "relay", "", relay},
+		{map[string]string{"sales": "relay", "": "relay"}, "sales", "", "", relay},
+		{map[string]string{"sales": "any", "": "relay"}, "sales", "", "any", direct},
+		{nil, "support", "nowhere", "nowhere", Site{Route: "nowhere"}},
+	} {
+		o.QueueRoutes = tc.routes
+		c := newCourier(t, o)
+		way := c.Way(tc.queue, tc.route)
+		if got := c.Site(t.Context(), "customer.example", way); way != tc.way || got != tc.want {
+			t.Errorf("%v, queue %s, route %q: way %q to %+v, want %q to %+v", tc.routes, tc.queue, tc.route, way, got, tc.way, tc.want)
+		}
 	}
 }
 
