@@ -148,7 +148,7 @@ func TestRecallSurvivesACrash(t *testing.T) {
 	tries := 0
 	b := setup(t, carry(func(context.Context, courier.Transaction) courier.Result { tries++; return accepted }))
 	b.submit("out_1", "anna@customer.example")
-	claims, err := b.q.claim(t.Context(), laneOf("customer.example", bandReply, false), 1)
+	claims, err := b.q.claim(t.Context(), laneOf(heading{domain: "customer.example"}, bandReply, false), 1)
 	if err != nil || len(claims) != 1 {
 		t.Fatal(claims, err)
 	}
