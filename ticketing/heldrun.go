@@ -3,9 +3,7 @@ package ticketing
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -64,81 +62,20 @@ func nextDigest(now time.Time) time.Time {
 	return at
 }
 
-const (
-	heldClaim = 50
-	heldLease = 5 * time.Minute
-	heldRetry = time.Minute
-	heldIdle  = time.Minute // look at least this often, should a wake-up be lost
-)
-
 // RunHeld expires held mail and owes the digests until ctx ends. Both are rows
-// of the store: what falls due while nobody runs it is done late, once.
-func (d *Desk) RunHeld(ctx context.Context) error {
-	kick, stop := d.agenda.Kick(HeldLane)
-	defer stop()
-	if _, err := d.agenda.Reclaim(ctx, HeldLane); err != nil && ctx.Err() == nil {
-		d.log.Error("held mail: earlier claims are left to their leases", "err", err)
-	}
-	for ctx.Err() == nil {
-		worked, next, err := d.StepHeld(ctx)
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("held mail: cannot read the agenda", "err", err)
-		}
-		if worked > 0 && err == nil {
-			continue
-		}
-		timer := time.NewTimer(min(max(next, 10*time.Millisecond), heldIdle))
-		select {
-		case <-ctx.Done():
-		case <-kick:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-	return nil
-}
+// of the store.
+func (d *Desk) RunHeld(ctx context.Context) error { return d.heldWorker().Run(ctx) }
 
-// StepHeld does what is due now. It returns how many jobs it handled and how
-// long until the next is due.
+// StepHeld does what is due now, as agenda.Worker.Step.
 func (d *Desk) StepHeld(ctx context.Context) (worked int, next time.Duration, err error) {
-	jobs, err := d.agenda.Claim(ctx, HeldLane, heldClaim, heldLease, nil)
-	if err != nil {
-		return 0, heldRetry, err
-	}
-	for _, job := range jobs {
-		if err := d.heldJob(ctx, job); err != nil && ctx.Err() == nil && !errors.Is(err, agenda.ErrLost) {
-			d.log.Error("held mail: not done, will try again", "job", job.Key, "attempt", job.Attempts, "err", err)
-			err := d.db.Update(ctx, func(tx store.Tx) error { return d.agenda.Again(tx, job, tx.Now().Add(heldRetry)) })
-			if err != nil && ctx.Err() == nil {
-				d.log.Error("held mail: job left to its lease", "job", job.Key, "err", err)
-			}
-		}
-	}
-	if len(jobs) > 0 {
-		return len(jobs), 0, nil
-	}
-	return 0, d.untilHeld(ctx), nil
+	return d.heldWorker().Step(ctx)
 }
 
-func (d *Desk) untilHeld(ctx context.Context) time.Duration {
-	lanes, wake, err := d.agenda.Due(ctx, HeldLane, 1)
-	switch {
-	case err != nil:
-		return heldRetry
-	case slices.Contains(lanes, HeldLane):
-		return 0
-	case wake.IsZero():
-		return heldIdle
-	}
-	wait := heldIdle
-	err = d.db.View(ctx, func(r store.Reader) error {
-		wait = wake.Sub(r.Now())
-		return nil
-	})
-	if err != nil {
-		return heldRetry
-	}
-	return wait
+func (d *Desk) heldWorker() agenda.Worker { return d.worker(HeldLane, d.heldJob) }
+
+// worker does the jobs of a lane of the desk's own.
+func (d *Desk) worker(lane string, do func(context.Context, agenda.Job) error) agenda.Worker {
+	return agenda.Worker{Agenda: d.agenda, Lane: lane, Claim: 50, Lease: 5 * time.Minute, Retry: time.Minute, Log: d.log, Do: do}
 }
 
 func (d *Desk) heldJob(ctx context.Context, job agenda.Job) error {

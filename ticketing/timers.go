@@ -2,7 +2,6 @@ package ticketing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -55,82 +54,18 @@ func (w *work) timer(key string, at time.Time) {
 	w.jobs = append(w.jobs, agenda.Job{Lane: TimerLane, Key: key, Due: at})
 }
 
-const (
-	timerClaim = 50
-	timerLease = 5 * time.Minute
-)
+// RunTimers does what falls due until ctx ends.
+func (d *Desk) RunTimers(ctx context.Context) error { return d.timerWorker().Run(ctx) }
 
-// RunTimers does what falls due until ctx ends. What fell due while nobody ran
-// it is done late, once.
-func (d *Desk) RunTimers(ctx context.Context) error {
-	kick, stop := d.agenda.Kick(TimerLane)
-	defer stop()
-	if _, err := d.agenda.Reclaim(ctx, TimerLane); err != nil && ctx.Err() == nil {
-		d.log.Error("timers: earlier claims are left to their leases", "err", err)
-	}
-	for ctx.Err() == nil {
-		worked, next, err := d.StepTimers(ctx)
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("timers: cannot read the agenda", "err", err)
-		}
-		if worked > 0 && err == nil {
-			continue
-		}
-		wait := time.NewTimer(min(max(next, 10*time.Millisecond), heldIdle))
-		select {
-		case <-ctx.Done():
-		case <-kick:
-		case <-wait.C:
-		}
-		wait.Stop()
-	}
-	return nil
-}
-
-// StepTimers does what is due now. It returns how many jobs it handled and how
-// long until the next is due.
+// StepTimers does what is due now, as agenda.Worker.Step.
 func (d *Desk) StepTimers(ctx context.Context) (worked int, next time.Duration, err error) {
-	jobs, err := d.agenda.Claim(ctx, TimerLane, timerClaim, timerLease, nil)
-	if err != nil {
-		return 0, heldRetry, err
-	}
-	for _, job := range jobs {
-		err := d.update(ctx, func(w *work) error { return w.due(job) })
-		if err == nil || ctx.Err() != nil || errors.Is(err, agenda.ErrLost) {
-			continue
-		}
-		d.log.Error("timer: not done, will try again", "job", job.Key, "attempt", job.Attempts, "err", err)
-		err = d.db.Update(ctx, func(tx store.Tx) error { return d.agenda.Again(tx, job, tx.Now().Add(heldRetry)) })
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("timer: left to its lease", "job", job.Key, "err", err)
-		}
-	}
-	if len(jobs) > 0 {
-		return len(jobs), 0, nil
-	}
-	return 0, d.untilDue(ctx, TimerLane), nil
+	return d.timerWorker().Step(ctx)
 }
 
-// untilDue is how long until a lane has work.
-func (d *Desk) untilDue(ctx context.Context, lane string) time.Duration {
-	lanes, wake, err := d.agenda.Due(ctx, lane, 1)
-	switch {
-	case err != nil:
-		return heldRetry
-	case len(lanes) > 0:
-		return 0
-	case wake.IsZero():
-		return heldIdle
-	}
-	wait := heldIdle
-	err = d.db.View(ctx, func(r store.Reader) error {
-		wait = wake.Sub(r.Now())
-		return nil
+func (d *Desk) timerWorker() agenda.Worker {
+	return d.worker(TimerLane, func(ctx context.Context, job agenda.Job) error {
+		return d.update(ctx, func(w *work) error { return w.due(job) })
 	})
-	if err != nil {
-		return heldRetry
-	}
-	return wait
 }
 
 // due does one timer's work and ends it, in one transaction.

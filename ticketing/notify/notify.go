@@ -17,7 +17,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +76,6 @@ const (
 	tellers    = 4                // tickets told at once, so that their transactions share a sync
 	retryMin   = time.Second
 	retryMax   = 10 * time.Minute
-	idleMax    = time.Minute           // look at least this often, should a wake-up be lost
 	breath     = 25 * time.Millisecond // between two claims, so that under load one claim takes many notices
 )
 
@@ -141,7 +139,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		case worked > 0 && err == nil:
 			wait(ctx, nil, breath)
 		default:
-			wait(ctx, kick, min(max(next, 10*time.Millisecond), idleMax))
+			wait(ctx, kick, min(max(next, 10*time.Millisecond), agenda.Idle))
 		}
 	}
 	return nil
@@ -221,24 +219,11 @@ func (n *Notifier) tellAll(ctx context.Context, jobs []agenda.Job) {
 }
 
 func (n *Notifier) untilNext(ctx context.Context) time.Duration {
-	lanes, wake, err := n.o.Agenda.Due(ctx, ticketing.NoticeLane, 1)
-	switch {
-	case err != nil:
-		return retryMin
-	case slices.Contains(lanes, ticketing.NoticeLane):
-		return 0 // it came between the claim and this look
-	case wake.IsZero():
-		return idleMax
-	}
-	wait := idleMax
-	err = n.o.DB.View(ctx, func(r store.Reader) error {
-		wait = wake.Sub(r.Now())
-		return nil
-	})
+	next, err := n.o.Agenda.Until(ctx, ticketing.NoticeLane)
 	if err != nil {
 		return retryMin
 	}
-	return wait
+	return next
 }
 
 // postpone makes a notice due again later; the notice is kept for ever rather
