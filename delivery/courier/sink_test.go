@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"ticketgate/test/peers"
 )
@@ -50,19 +49,12 @@ func TestSinkFaults(t *testing.T) {
 				cmd.Process.Kill()
 				cmd.Wait()
 			})
-			peers.WaitFor(t, 10*time.Second, "smtp-sink", func() bool {
-				c, err := net.Dial("tcp", addr)
-				if err == nil {
-					c.Close()
-				}
-				return err == nil
-			})
+			peers.WaitListen(t, addr, "smtp-sink")
 			dns := oneHost()
 			dns.ip["mx1.customer.example"] = []string{"127.0.0.1"}
 			o := testOptions(dns)
 			_, port, _ := net.SplitHostPort(addr)
 			o.Port, _ = strconv.Atoi(port)
-			o.Timeouts = Timeouts{Greeting: 3 * time.Second, Hello: 3 * time.Second, Mail: 3 * time.Second, Rcpt: 3 * time.Second, Data: 3 * time.Second, Dot: 3 * time.Second, Quit: time.Second}
 			o.AllowPrivate, o.Dial = true, (&net.Dialer{}).DialContext
 			c := newCourier(t, o)
 			defer c.Close(context.Background())

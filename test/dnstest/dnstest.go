@@ -68,7 +68,7 @@ func Start(t testing.TB) *Server {
 func listen(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
 	var last error
-	for range 20 {
+	for range 100 {
 		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

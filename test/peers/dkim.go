@@ -1,7 +1,9 @@
 package peers
 
 import (
+	"context"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,9 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"context"
-	"net"
 
 	"github.com/miekg/dns"
 )
@@ -28,7 +27,7 @@ type Verifier struct {
 // what it said.
 func (v Verifier) Accepts(t testing.TB, mail string) (bool, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, v.path, v.args...)
 	cmd.Env = append(os.Environ(), v.env...)
@@ -113,14 +112,7 @@ func ServeTXT(t testing.TB, records map[string]string) string {
 		}
 		w.WriteMsg(answer)
 	})
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := listenBoth(t)
 	for _, s := range []*dns.Server{{PacketConn: udp, Handler: handler}, {Listener: tcp, Handler: handler}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }

@@ -89,7 +89,7 @@ func StartVacation(t testing.TB, address, submission string) *Vacation {
 
 // Deliver puts a mail into the mailbox and returns Dovecot's log of it.
 func (v *Vacation) Deliver(from string, raw []byte) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, v.lda, "-c", v.conf, "-f", from, "-a", v.address, "-e")
 	cmd.Env = []string{"HOME=" + filepath.Dir(v.conf), "USER=mailbox", "PATH=/usr/bin:/bin"}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Exim is a running Exim of our own. Mail for its domains ends as the local
@@ -60,13 +59,7 @@ func StartExim(t testing.TB, relay string, domains ...string) *Exim {
 			t.Logf("Exim log:\n%s", tail(e.Log(), 60))
 		}
 	})
-	WaitFor(t, 20*time.Second, "Exim to listen", func() bool {
-		c, err := net.Dial("tcp", e.Addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	WaitListen(t, e.Addr, "Exim")
 	return e
 }
 

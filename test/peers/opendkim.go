@@ -50,15 +50,10 @@ Syslog no
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
+		hard := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
 		cmd.Wait()
+		hard.Stop()
 	})
-	WaitFor(t, 20*time.Second, "OpenDKIM to listen", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
+	WaitListen(t, addr, "OpenDKIM")
 	return []string{"smtpd_milters = inet:" + addr, "milter_default_action = tempfail", "milter_protocol = 6"}
 }

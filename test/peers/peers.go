@@ -6,12 +6,10 @@ package peers
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,34 +39,16 @@ func executable(p string) bool {
 	return err == nil && info.Mode()&0o111 != 0
 }
 
-// Run runs a program for at most a minute and returns what it printed. A
+// Run runs a program for at most three minutes and returns what it printed. A
 // failure is the caller's to judge.
 func Run(t testing.TB, stdin, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
-}
-
-// FreeAddr returns a loopback address nobody listens on. The system would give
-// one of the ports from which connections go out, and might have given it to one
-// of those before somebody listens there; below them nobody takes any.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	var last error
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(10000+rand.IntN(22000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-		last = err
-	}
-	t.Fatal(last)
-	return ""
 }
 
 // Dir returns a directory that other users' processes can enter, removed at
@@ -84,6 +64,22 @@ func Dir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// Patience is how long a test waits for what should happen at once, on a
+// machine that is busy with everything else.
+const Patience = 90 * time.Second
+
+// WaitListen returns when somebody listens at a TCP address.
+func WaitListen(t testing.TB, addr, who string) {
+	t.Helper()
+	WaitFor(t, Patience, who+" to listen", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 // WaitFor polls until ready returns true; it fails the test with what after

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Postfix is a running Postfix of our own.
@@ -59,14 +58,7 @@ func StartPostfix(t testing.TB, o PostfixOptions) *Postfix {
 			t.Logf("Postfix log:\n%s", tail(p.Log(), 60))
 		}
 	})
-	WaitFor(t, 20*time.Second, "Postfix to listen", func() bool {
-		c, err := net.Dial("tcp", p.Addr)
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
+	WaitListen(t, p.Addr, "Postfix")
 	return p
 }
 

@@ -3,7 +3,6 @@ package peers
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -53,14 +52,7 @@ func StartSink(t testing.TB, flags ...string) *Sink {
 		<-done
 		cmd.Wait()
 	})
-	WaitFor(t, 10*time.Second, "smtp-sink to listen", func() bool {
-		c, err := net.Dial("tcp", s.Addr)
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
+	WaitListen(t, s.Addr, "smtp-sink")
 	return s
 }
 

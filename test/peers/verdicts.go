@@ -40,7 +40,7 @@ func Verdicts(t testing.TB, dnsPort string, cases []Case) []Verdict {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, python, "-W", "ignore", filepath.Join(sources(t), "verdicts.py"))
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+sources(t), "PYTHONDONTWRITEBYTECODE=1", "TEST_DNS_PORT="+dnsPort)
