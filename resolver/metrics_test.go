@@ -20,7 +20,7 @@ func TestMetrics(t *testing.T) {
 	s.TXT("a.example", "x")
 	s.Fail("broken.example", dns.TypeMX, dnstest.ServFail)
 	reg := prometheus.NewRegistry()
-	r, err := New(Options{Server: s.Addr(), Dial: (&net.Dialer{}).DialContext, Now: time.Now, Registerer: reg})
+	r, err := New(Options{Server: s.Addr(), Dial: (&net.Dialer{}).DialContext, Now: time.Now, Timeout: time.Minute, Registerer: reg})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package mailauth_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"ticketgate/gateway/mailauth"
 	"ticketgate/test/corpora"
@@ -21,7 +20,7 @@ func TestDKIMVectors(t *testing.T) {
 	t.Parallel()
 	checked := 0
 	for _, v := range corpora.DKIMVectors(t) {
-		h := houseAt(t, today, 100*time.Millisecond)
+		h := newHouse(t)
 		if !v.At.IsZero() {
 			h.now = v.At
 		}

@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -34,19 +33,17 @@ type house struct {
 // dates them by the real clock.
 var today = time.Date(2060, 5, 1, 12, 0, 0, 0, time.UTC)
 
-func newHouse(t testing.TB) *house { return houseAt(t, today, time.Second) }
-
-func houseAt(t testing.TB, now time.Time, dnsTimeout time.Duration) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{Server: dnstest.Start(t), now: now}
+	h := &house{Server: dnstest.Start(t), now: today}
 	clock := func() time.Time { return h.now }
 	r, err := resolver.New(resolver.Options{
-		Server: h.Addr(), Dial: (&net.Dialer{}).DialContext, Now: clock, Timeout: dnsTimeout, Rounds: 1,
+		Server: h.Addr(), Dial: h.Dial, Now: clock, Timeout: time.Minute, Rounds: 1,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.c, err = mailauth.New(mailauth.Options{DNS: r, Now: clock}); err != nil {
+	if h.c, err = mailauth.New(mailauth.Options{DNS: r, Now: clock, Deadline: 3 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	return h

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"ticketgate/test/corpora"
 )
@@ -19,7 +18,7 @@ func TestSPFSuite(t *testing.T) {
 	var scenarios sync.WaitGroup
 	for _, s := range corpora.SPFSuite(t) {
 		scenarios.Go(func() {
-			h := houseAt(t, today, 150*time.Millisecond)
+			h := newHouse(t)
 			s.Serve(t, h.Server)
 			for _, c := range s.Cases {
 				_, e := h.check(t, c.IP, c.HELO, c.From, "")
