@@ -164,7 +164,7 @@ func storyGets(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: gets WHO FILE")
 	}
 	c := conversation(ts)
-	ctx, stop := context.WithTimeout(context.Background(), patience)
+	ctx, stop := context.WithTimeout(context.Background(), peers.Patience)
 	defer stop()
 	m, at, err := c.world.sink.Await(ctx, c.read[args[0]], func(m sunkMail) bool { return m.to == args[0] })
 	if err != nil {

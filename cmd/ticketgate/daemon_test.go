@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -91,7 +94,7 @@ func (d *daemon) start() {
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := askHealth(ctx, "http://"+d.admin+"/readyz", true, &bytes.Buffer{}); err != nil {
 		d.kill()
@@ -142,6 +145,23 @@ func (d *daemon) get(path string, query url.Values, out any) {
 	if _, err := d.api.get(context.Background(), path, query, out); err != nil {
 		d.t.Fatalf("GET %s: %v", path, err)
 	}
+}
+
+// metric reads a value without labels from the page of metrics.
+func (d *daemon) metric(name string) string {
+	d.t.Helper()
+	res, err := http.Get("http://" + d.admin + "/metrics")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			return value
+		}
+	}
+	d.t.Fatalf("there is no metric %s", name)
+	return ""
 }
 
 // list reads all pages of a list.

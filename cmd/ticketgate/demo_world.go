@@ -159,6 +159,7 @@ func split255(s string) []string {
 type sunkMail struct {
 	from, to string
 	raw      []byte
+	began    time.Time // when its sender was named
 }
 
 // demoSink is a mail server that accepts everything and keeps it.
@@ -204,15 +205,16 @@ func (s *demoSink) Await(ctx context.Context, from int, match func(sunkMail) boo
 func (s *demoSink) NewSession(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }
 
 type sinkSession struct {
-	sink *demoSink
-	from string
-	to   []string
+	sink  *demoSink
+	from  string
+	to    []string
+	began time.Time
 }
 
 func (s *sinkSession) Reset()        { s.from, s.to = "", nil }
 func (s *sinkSession) Logout() error { return nil }
 func (s *sinkSession) Mail(from string, _ *smtp.MailOptions) error {
-	s.from, s.to = from, nil
+	s.from, s.to, s.began = from, nil, time.Now()
 	return nil
 }
 
@@ -232,7 +234,7 @@ func (s *sinkSession) Data(r io.Reader) error {
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for _, to := range s.to {
-		m := sunkMail{from: s.from, to: to, raw: raw}
+		m := sunkMail{from: s.from, to: to, raw: raw, began: s.began}
 		s.sink.mails = append(s.sink.mails, m)
 		if s.sink.onMail != nil {
 			s.sink.onMail(m)

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"ticketgate/test/peers"
 )
@@ -55,7 +54,7 @@ trusted_forwarders = ["127.0.0.1/32"]
 			t.Logf("deliveries %v, want %v", got, want)
 		}
 	})
-	peers.WaitFor(t, 45*time.Second, "everybody's answer", same)
+	peers.WaitFor(t, peers.Patience, "everybody's answer", same)
 	if out, code := d.cli("", "outbound", "list"); code != 0 || !strings.Contains(out, "greylisted") {
 		t.Errorf("outbound list: exit %d\n%s", code, out)
 	}
@@ -71,7 +70,7 @@ trusted_forwarders = ["127.0.0.1/32"]
 	if out, code := d.cli(large, "ticket", "reply", "1001", "--as", "otto", "-o", "json"); code != 0 {
 		t.Fatalf("ticket reply: exit %d\n%s", code, out)
 	}
-	peers.WaitFor(t, 30*time.Second, "the large mail to fail", func() bool {
+	peers.WaitFor(t, peers.Patience, "the large mail to fail", func() bool {
 		n := 0
 		for _, m := range list[messageJSON](d, "/tickets/1001/messages", nil) {
 			for _, dl := range m.Deliveries {

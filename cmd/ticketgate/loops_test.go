@@ -30,7 +30,6 @@ type exchange struct {
 	total   int
 	line    []sunkMail
 	busy    bool
-	last    time.Time
 	wake    chan struct{}
 }
 
@@ -40,7 +39,7 @@ func newExchange(t *testing.T, most int) *exchange {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &exchange{t: t, world: world, most: most, handle: map[string]func(sunkMail){}, carried: map[string]int{}, last: time.Now(), wake: make(chan struct{}, 1)}
+	x := &exchange{t: t, world: world, most: most, handle: map[string]func(sunkMail){}, carried: map[string]int{}, wake: make(chan struct{}, 1)}
 	world.sink.onMail = x.take
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -71,7 +70,6 @@ func (x *exchange) run(ctx context.Context) {
 		var h func(sunkMail)
 		if x.busy = len(x.line) > 0; x.busy {
 			m, x.line = x.line[0], x.line[1:]
-			x.last = time.Now()
 			x.total++
 			from, _ := mail.ReadMessage(bytes.NewReader(m.raw))
 			x.carried[authorOf(from)+" → "+m.to]++
@@ -88,9 +86,6 @@ func (x *exchange) run(ctx context.Context) {
 		switch {
 		case h != nil:
 			h(m)
-			x.mu.Lock()
-			x.last = time.Now() // what he answers is on its way only now
-			x.mu.Unlock()
 		case !busy:
 			select {
 			case <-x.wake:
@@ -113,28 +108,31 @@ func authorOf(m *mail.Message) string {
 }
 
 // rest waits until nothing moves any more and returns how many mails were
-// carried.
+// carried. A daemon has a mail in one transaction and a notice to tell of it,
+// has the notice until its mails are in the outbound queue, and has those until
+// they are here. What is nowhere, in two looks one after the other between which
+// no mail came by, is not on its way either.
 func (x *exchange) rest(ds ...*daemon) int {
 	x.t.Helper()
-	x.mu.Lock()
-	x.last = time.Now() // what was caused just now may not have come yet
-	x.mu.Unlock()
-	quiet := func() bool {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		return !x.busy && len(x.line) == 0 && time.Since(x.last) > 1200*time.Millisecond || x.total > x.most
-	}
-	peers.WaitFor(x.t, 90*time.Second, "the mail to come to rest", func() bool {
-		if !quiet() {
-			return false
-		}
+	// look returns how many mails have come by, and whether there is work.
+	look := func() (total int, work bool) {
 		for _, d := range ds {
 			var page struct{ Items []parcelJSON }
-			if d.get("/outbound", nil, &page); len(page.Items) > 0 {
-				return false
-			}
+			notices := d.metric("ticketgate_notices_waiting")
+			d.get("/outbound", nil, &page)
+			work = work || notices != "0" || len(page.Items) > 0
 		}
-		return quiet()
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return x.total, work || x.busy || len(x.line) > 0
+	}
+	peers.WaitFor(x.t, 3*time.Minute, "the mail to come to rest", func() bool {
+		before, work := look()
+		if work || before > x.most {
+			return before > x.most
+		}
+		after, work := look()
+		return !work && before == after
 	})
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -56,7 +56,7 @@ func withMutt(t *testing.T, mbox, from, smtp, text string) (string, error) {
 
 func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(stop)
 	return exec.CommandContext(ctx, name, args...)
 }
@@ -111,12 +111,12 @@ cc = { allow = "all" }
 		done <- run(ctx, []string{"--config", config, "serve"}, strings.NewReader(""), os.Stderr, os.Stderr)
 	}()
 	t.Cleanup(func() { stop(); <-done })
-	ticketgate("health", "ready", "--wait", "30s")
+	ticketgate("health", "ready", "--wait", "2m")
 
 	read := map[string]int{}
 	gets := func(who string) string {
 		t.Helper()
-		wait, cancel := context.WithTimeout(context.Background(), patience)
+		wait, cancel := context.WithTimeout(context.Background(), peers.Patience)
 		defer cancel()
 		m, at, err := world.sink.Await(wait, read[who], func(m sunkMail) bool { return m.to == who })
 		if err != nil {

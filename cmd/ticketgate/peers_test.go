@@ -30,7 +30,7 @@ auto_ack = { enabled = false }
 		t.Fatalf("smtp-source: %v\n%s", err, out)
 	}
 	relayed := func() int { return strings.Count(postfix.Log(), "status=sent (250 2.0.0 Ok: rcpt_") }
-	peers.WaitFor(t, 3*time.Minute, "Postfix to relay everything", func() bool { return relayed() >= mails })
+	peers.WaitFor(t, 6*time.Minute, "Postfix to relay everything", func() bool { return relayed() >= mails })
 	if n := strings.Count(postfix.Log(), "status=deferred"); n > 0 {
 		t.Errorf("Postfix had to defer %d deliveries", n)
 	}
@@ -82,7 +82,7 @@ trusted_forwarders = ["127.0.0.1/32"]
 		}
 		return got
 	}
-	peers.WaitFor(t, 30*time.Second, "the first attempts", func() bool {
+	peers.WaitFor(t, peers.Patience, "the first attempts", func() bool {
 		s := states()
 		return s[anna] == "sent" && s["later@customer.example"] == "deferred" && s["gone@customer.example"] == "failed"
 	})
@@ -91,12 +91,12 @@ trusted_forwarders = ["127.0.0.1/32"]
 		t.Errorf("outbound list does not say what it waits for (exit %d):\n%s", code, out)
 	}
 	postfix.SetAccess(map[string]string{"gone@customer.example": "550 5.1.1 nobody here by that name"})
-	peers.WaitFor(t, 60*time.Second, "the put-off mail to be taken", func() bool { return states()["later@customer.example"] == "sent" })
+	peers.WaitFor(t, peers.Patience, "the put-off mail to be taken", func() bool { return states()["later@customer.example"] == "sent" })
 	waitOutboundEmpty(t, d)
 
 	var replies [][]byte
 	told := false
-	peers.WaitFor(t, 30*time.Second, "Postfix to put two replies and a notice into mailboxes", func() bool {
+	peers.WaitFor(t, peers.Patience, "Postfix to put two replies and a notice into mailboxes", func() bool {
 		replies, told = nil, false
 		for _, m := range postfix.Mail(t) {
 			if bytes.Contains(m, []byte("Here is your answer.")) && !bytes.Contains(m, []byte("X-Original-To: otto@")) {

@@ -75,7 +75,7 @@ func startInside(t *testing.T) *inside {
 		fs: vfs.Default, metrics: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
 	}
 	var err error
-	w.resolver, err = resolver.New(resolver.Options{Server: in.dns.Addr(), Dial: w.dial, Timeout: 200 * time.Millisecond, Rounds: 1,
+	w.resolver, err = resolver.New(resolver.Options{Server: in.dns.Addr(), Dial: in.dns.Dial, Timeout: time.Minute, Rounds: 1,
 		Now: func() time.Time { return time.Now().Add(time.Duration(in.ahead.Load())) }})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func startInside(t *testing.T) *inside {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if err := p.stop(ctx); err != nil {
 			t.Error(err)

@@ -72,7 +72,7 @@ func TestStories(t *testing.T) {
 			// got FILE WORDS waits until a mail with the words has come to the
 			// sink and copies it to FILE.
 			"got": func(ts *testscript.TestScript, neg bool, args []string) {
-				for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+				for deadline := time.Now().Add(peers.Patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 					mails, _ := filepath.Glob(filepath.Join(ts.MkAbs("sink"), "*.eml"))
 					for _, name := range mails {
 						if mail, err := os.ReadFile(name); err == nil && strings.Contains(string(mail), args[1]) {
@@ -132,7 +132,7 @@ func TestStories(t *testing.T) {
 				}
 				words, err := regexp.Compile(args[0])
 				ts.Check(err)
-				for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+				for deadline := time.Now().Add(peers.Patience); ; time.Sleep(50 * time.Millisecond) {
 					ts.Check(ts.Exec(args[1], args[2:]...))
 					if words.MatchString(ts.ReadFile("stdout")) {
 						return

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -211,13 +210,13 @@ func TestCertificateFromAnAuthority(t *testing.T) {
 			}
 			signed := func() bool { return strings.HasPrefix(issuer(), authority.Issuer) }
 			d.start()
-			peers.WaitFor(t, 30*time.Second, "a certificate", signed)
+			peers.WaitFor(t, peers.Patience, "a certificate", signed)
 			if code := d.terminate(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 			d.edit(ca.Directory, "https://127.0.0.1:1/directory")
 			d.start()
-			peers.WaitFor(t, 10*time.Second, "the certificate of before", signed)
+			peers.WaitFor(t, peers.Patience, "the certificate of before", signed)
 		})
 	}
 }

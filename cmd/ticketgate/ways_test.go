@@ -176,7 +176,7 @@ deliver_to = { route = "helpdesk", address = "inbox@desk.internal" }
 	if _, err := sendMail(d.smtp, anna, []string{desk}, text); err != nil {
 		t.Fatal(err)
 	}
-	peers.WaitFor(t, 30*time.Second, "both mails", func() bool { return len(helpdesk.all()) == 1 && len(provider.all()) >= 2 })
+	peers.WaitFor(t, peers.Patience, "both mails", func() bool { return len(helpdesk.all()) == 1 && len(provider.all()) >= 2 })
 
 	got := helpdesk.all()[0]
 	if !bytes.HasSuffix(got.text, []byte(text)) {
@@ -196,7 +196,7 @@ deliver_to = { route = "helpdesk", address = "inbox@desk.internal" }
 	}
 
 	channels := map[string]string{}
-	peers.WaitFor(t, 10*time.Second, "the records of the attempts", func() bool {
+	peers.WaitFor(t, peers.Patience, "the records of the attempts", func() bool {
 		for _, m := range list[struct {
 			Deliveries []struct {
 				Recipient string

@@ -66,7 +66,7 @@ func (d *door) serve(config *tls.Config) {
 			}
 			d.wg.Go(func() {
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.SetDeadline(time.Now().Add(time.Minute))
 				if tls.Server(c, config).Handshake() == nil {
 					io.Copy(io.Discard, c)
 				}

@@ -114,7 +114,7 @@ func New(o Options) *Notifier {
 		n.withheld.WithLabelValues(limit)
 	}
 	if o.Registerer != nil {
-		o.Registerer.MustRegister(n.total, n.withheld)
+		o.Registerer.MustRegister(n.total, n.withheld, n.waitingGauge())
 	}
 	return n
 }

@@ -152,7 +152,7 @@ func TestBallast(t *testing.T) {
 
 func waitBallast(t *testing.T, mem *vfs.MemFS, size int64) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if info, err := mem.Stat("store/ballast"); err == nil && info.Size() == size {
 			return
 		}
