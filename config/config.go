@@ -86,8 +86,10 @@ type Outbound struct {
 	PerDestinationRate Rate       `toml:"per_destination_rate" doc:"Most mails to the servers of one recipient domain, or unlimited. A smarthost is ours and knows only the rate above."`
 	ProviderRate       Rate       `toml:"provider_rate" doc:"Most mails to one operator of many domains' mail servers, such as Google, or unlimited."`
 	SmarthostRate      Rate       `toml:"smarthost_rate" doc:"Most mails through one smarthost account, or unlimited: what the contract allows."`
+	EgressRate         Rate       `toml:"egress_rate" doc:"Most mails that leave by mail exchangers from one address of ours (or the pair of a route's source), or unlimited: what a new address may send while it has no name yet."`
 	QueueRate          Rate       `toml:"queue_rate" doc:"Most mails of one ticket queue, or unlimited."`
 	SenderRate         Rate       `toml:"sender_rate" doc:"Most mails of one envelope sender, or unlimited."`
+	ConnectionRate     Rate       `toml:"connection_rate" doc:"Most new connections to the mail servers of one operator, or of one mail exchanger of nobody's, or unlimited. A connection serves many mails, which are not counted. A few operators get fewer in any case."`
 	PerDestination     int        `toml:"per_destination" min:"1" max:"100" doc:"Most connections open to one destination at the same time. It begins with two and grows as the destination takes mail. The large operators get fewer than ten in any case."`
 	SoftLimit          int        `toml:"soft_limit" min:"1" max:"100000000" doc:"With this many mails waiting, new bulk mail waits an hour before its first attempt."`
 	HardLimit          int        `toml:"hard_limit" min:"1" max:"100000000" doc:"With this many mails waiting, nothing more is taken in until some have left."`
@@ -100,6 +102,7 @@ func (o *Outbound) setDefaults() {
 	o.SoftLimit, o.HardLimit = 500_000, 1_000_000
 	o.Rate = Rate{N: 200, Per: second}
 	o.PerDestinationRate = Rate{N: 20, Per: second}
+	o.ConnectionRate = Rate{N: 100, Per: minute}
 	o.PerDestination = 10
 }
 

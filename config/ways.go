@@ -23,6 +23,7 @@ type Route struct {
 	PasswordFile Path     `toml:"password_file" example:"/etc/ticketgate/relay.password" doc:"File with the password; instead of password. Read again for each login."`
 	Auth         string   `toml:"auth" enum:"auto|plain|login|xoauth2|oauthbearer" doc:"How to log in. auto takes what the host offers: PLAIN or LOGIN with a password, XOAUTH2 or OAUTHBEARER with oauth."`
 	OAuth        OAuth    `toml:"oauth" doc:"Log in with tokens instead of a password."`
+	Rate         Rate     `toml:"rate" doc:"Most mails by this route, through its host's account or from its source, instead of outbound.smarthost_rate or outbound.egress_rate. unlimited leaves it at those."`
 	Source       []IPAddr `toml:"source" max:"2" example:"192.0.2.10" doc:"Our addresses that mail leaves from, at most one of each family. Empty lets the system choose. With only one family, only hosts of that family are used."`
 }
 
@@ -118,6 +119,7 @@ func (p *parser) checkWays(c *Config) {
 		p.checkName(path{"route", name})
 		p.checkRoute(path{"route", name}, c.Routes[name])
 	}
+	p.checkSourceRates(c)
 	clean := map[string]*Destination{}
 	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
 		at := path{"destination", name}
@@ -184,9 +186,34 @@ func (p *parser) checkRoute(at path, r *Route) {
 	if len(r.Source) == 2 && r.Source[0].Is4() == r.Source[1].Is4() {
 		p.errorf(at.with("source"), "", "source: %s and %s are of one family", r.Source[0], r.Source[1])
 	}
+	if !r.Rate.Unlimited() && r.Host == "" && len(r.Source) == 0 {
+		p.errorf(at.with("rate"), `set  outbound.egress_rate`, "[%s] has neither host nor source that rate could be about", at)
+	}
 	p.checkLogin(at, r)
 	if r.OAuth.set() {
 		p.checkOAuth(at.with("oauth"), &r.OAuth)
+	}
+}
+
+// checkSourceRates: what leaves from one address by mail exchangers has one rate,
+// whatever routes it takes.
+func (p *parser) checkSourceRates(c *Config) {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Routes)) {
+		r := c.Routes[name]
+		if r.Host != "" || r.Rate.Unlimited() || len(r.Source) == 0 {
+			continue
+		}
+		var source []string
+		for _, ip := range r.Source {
+			source = append(source, ip.String())
+		}
+		slices.Sort(source)
+		key := strings.Join(source, ",")
+		if other := seen[key]; other != "" {
+			p.errorf(path{"route", name, "rate"}, "keep one of them", "[route.%s] has a rate for the same source", other)
+		}
+		seen[key] = name
 	}
 }
 

@@ -18,7 +18,7 @@ type Limits struct {
 // Limit is one limit in force. Name is empty for a rule that applies to each of
 // its scope.
 type Limit struct {
-	Scope       string // one of Scopes, or site: a set of mail servers
+	Scope       string // one of Scopes, or connections: new ones to a set of mail servers, or site: such a set
 	Name        string
 	Rate        Rate
 	Connections int // at once, at most; 0 = no limit of its own
@@ -79,6 +79,9 @@ func (q *Queue) rules() []Limit {
 			rules = append(rules, l)
 		}
 	}
+	if r := q.o.Rates[ScopeConnections]; !r.unlimited() {
+		rules = append(rules, Limit{Scope: ScopeConnections, Rate: r})
+	}
 	var named []Limit
 	for key, rate := range q.o.Rates {
 		if scope, name, ok := strings.Cut(key, "/"); ok {
@@ -89,6 +92,9 @@ func (q *Queue) rules() []Limit {
 		p := &q.o.Providers[i]
 		if _, named := q.o.Rates[ScopeProvider+"/"+p.Name]; !named && (!p.Rate.unlimited() || p.Connections > 0) {
 			rules = append(rules, Limit{Scope: ScopeProvider, Name: p.Name, Rate: p.Rate, Connections: p.Connections})
+		}
+		if _, named := q.o.Rates[ScopeConnections+"/"+p.Name]; !named && !p.Dials.unlimited() {
+			rules = append(rules, Limit{Scope: ScopeConnections, Name: p.Name, Rate: p.Dials})
 		}
 	}
 	slices.SortFunc(named, func(a, b Limit) int {

@@ -62,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, q *Queue) metrics {
 	}
 	for _, p := range courier.Providers() {
 		m.duration.WithLabelValues(p)
-		for _, l := range []string{"rate", "concurrency", "backoff"} {
+		for _, l := range []string{"rate", "concurrency", "connections", "backoff"} {
 			m.throttled.WithLabelValues(p, l)
 			m.throttleWait.WithLabelValues(p, l)
 		}

@@ -114,7 +114,7 @@ func (m *model) build(db store.DB) {
 		o.Retry = [][]time.Duration{{time.Minute, time.Hour}, {time.Second}, DefaultRetry()}[m.rng.IntN(3)]
 		if m.rng.IntN(3) == 0 {
 			o.Rates = map[string]Rate{
-				[]string{"global", "domain", "queue", "sender"}[m.rng.IntN(4)]: {Count: 2, Per: time.Minute, Burst: 1 + m.rng.IntN(2)},
+				[]string{"global", "domain", "queue", "sender", "connections"}[m.rng.IntN(5)]: {Count: 2, Per: time.Minute, Burst: 1 + m.rng.IntN(2)},
 			}
 		}
 	})
@@ -149,6 +149,11 @@ func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result
 	f := m.fates[to]
 	now := m.clk.now()
 	m.checkWay(tr, f)
+	if m.rng.IntN(2) == 0 { // no connection of an earlier mail serves
+		if wait := tr.Connect(); wait > 0 {
+			return courier.Result{Untried: true, After: wait}
+		}
+	}
 	if f == nil || f.held || now.Before(f.due) && !f.hurried {
 		m.t.Errorf("an attempt for %s at %s: %+v", to, now, f)
 		return accepted

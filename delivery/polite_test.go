@@ -389,3 +389,134 @@ func TestPausedSites(t *testing.T) {
 		t.Errorf("accepted: %v, %s", n, lastState(b, "out_1"))
 	}
 }
+
+// New connections to a set of servers have a budget of their own. Mail for which
+// there is none is not tried and waits; mail over a connection that is there
+// goes on, and so does mail for other servers and smarthosts.
+func TestNewConnections(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	dialled, idle := map[string]int{}, map[string]int{}
+	b := setup(t, signposts{func(ctx context.Context, tr courier.Transaction) courier.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		server := tr.Destination + tr.Route
+		if idle[server] == 0 {
+			if wait := tr.Connect(); wait > 0 {
+				return courier.Result{Untried: true, After: wait, Phase: courier.PhaseDial}
+			}
+			dialled[server]++
+		} else {
+			idle[server]--
+		}
+		return takes(accepted)(ctx, tr)
+	}, nil}, func(o *Options) {
+		o.Rates = map[string]Rate{
+			ScopeConnections: {Count: 6, Per: time.Minute, Burst: 3}, ScopeConnections + "/mx.few.example": {Count: 1, Per: time.Minute},
+			ScopeSender: {Count: 40, Per: time.Hour}, // paid once, however often a mail waits
+		}
+	})
+	send := func(domain string, n int, with ...func(*message.Outbound)) {
+		for i := range n {
+			id := fmt.Sprintf("%s%d", domain, i)
+			b.submit(id, "x@"+domain, with...)
+		}
+	}
+	send("customer.example", 8)
+	send("few.example", 2)
+	send("reused.example", 9)
+	send("desk.example", 8, relayClass("desk"))
+	idle["reused.example"] = 9
+	expect := func(step string, customer, few int) {
+		t.Helper()
+		b.work()
+		b.sound(step)
+		mu.Lock()
+		defer mu.Unlock()
+		if dialled["customer.example"] != customer || dialled["few.example"] != few || dialled["reused.example"] != 0 || dialled["desk.exampledesk"] != 8 {
+			t.Errorf("%s: %v, want %d and %d", step, dialled, customer, few)
+		}
+	}
+	expect("at once", 3, 1)
+	p := b.get("customer.example7")
+	if p.Attempts != 0 || len(b.ledger.of(t, b.db, p.ID)) != 1 || p.WaitsFor != waitPause && p.WaitsFor != waitRate || !strings.Contains(p.Why, "connection") && !strings.Contains(p.Why, "rate limit") {
+		t.Errorf("%+v", p)
+	}
+	b.clk.move(9 * time.Second)
+	expect("too early", 3, 1)
+	b.clk.move(time.Second)
+	expect("one more", 4, 1)
+	if err := b.q.save(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	o := b.q.o
+	o.Registerer = nil
+	q, err := New(o)
+	if err == nil {
+		err = q.open(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.q = q
+	expect("restarted", 4, 1)
+	mu.Lock()
+	idle["customer.example"] = 2
+	mu.Unlock()
+	b.clk.move(10 * time.Second) // the look at which it turns out that nobody has to dial
+	expect("two went over connections that were there", 5, 1)
+	b.clk.move(time.Minute)
+	expect("the rest", 6, 2)
+	if a, err := b.q.Verify(t.Context()); err != nil || a.Parcels != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if n := b.pen.n; n != 8+2+9 {
+		t.Errorf("%d signatures for %d mails", n, 8+2+9)
+	}
+}
+
+// While new connections have to wait, those that are there are used by as many
+// workers as had one.
+func TestWorkersWithoutConnections(t *testing.T) {
+	t.Parallel()
+	b := setup(t, takes(accepted))
+	s := &site{name: "mx/x", window: 8, limit: 10, active: 5}
+	for want := 4; want >= 2; want-- {
+		b.q.unconnected(s, 10*time.Second)
+		if s.dialled != want {
+			t.Errorf("%d may go on, want %d", s.dialled, want)
+		}
+		s.active--
+	}
+	d := &dest{heading: heading{domain: "customer.example"}, site: s}
+	d.due[bandReply][0] = true
+	gate := func() bool {
+		g, _, _ := b.q.gate(d, bandReply, b.clk.now())
+		return g != nil
+	}
+	if gate() {
+		t.Error("a third worker is let in with two connections")
+	}
+	s.active--
+	if !gate() {
+		t.Error("nobody may use a connection that is there")
+	}
+	s.active++
+	b.clk.move(11 * time.Second)
+	if !gate() {
+		t.Error("nobody may dial again")
+	}
+}
+
+func TestConnectionRates(t *testing.T) {
+	t.Parallel()
+	per := func(n int) Rate { return Rate{Count: n, Per: time.Minute} }
+	o := Options{Rates: map[string]Rate{ScopeConnections: per(100), ScopeConnections + "/google": per(7)}, Providers: DefaultProviders()}
+	for name, want := range map[string]Rate{
+		"google": per(7), "google@192.0.2.7": per(7), "orange": per(20), "yahoo": per(100), "mx.customer.example": per(100), "mx.customer.example@2001:db8::1": per(100),
+	} {
+		if got := o.rate(ScopeConnections, name); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package delivery
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Provider is a set of mail exchangers that are one operator's: whatever domains
 // they serve share what it allows.
@@ -10,10 +13,12 @@ type Provider struct {
 	Connections int      // most at once; 0 = Options.PerDestination
 	Messages    int      // most over one connection; 0 = the carrier's own limit
 	Rate        Rate
+	Dials       Rate // new connections; zero = as to everybody
 }
 
 // DefaultProviders are the large operators, how many connections they put up with
-// from a sender they do not know, and how many mails over each.
+// from a sender they do not know, how many mails over each, and how many new ones
+// in a minute where that is fewer than others take.
 func DefaultProviders() []Provider {
 	return []Provider{
 		{Name: "google", Suffixes: []string{"google.com", "googlemail.com", "gmail.com"}, Connections: 5, Messages: 50},
@@ -21,7 +26,7 @@ func DefaultProviders() []Provider {
 		{Name: "outlook", Suffixes: []string{"olc.protection.outlook.com", "hotmail.com", "outlook.com"}, Connections: 5, Messages: 50},
 		{Name: "yahoo", Suffixes: []string{"yahoodns.net", "yahoo.com"}, Connections: 5, Messages: 20},
 		{Name: "icloud", Suffixes: []string{"icloud.com", "apple.com"}, Messages: 5},
-		{Name: "orange", Suffixes: []string{"orange.fr", "wanadoo.fr"}, Connections: 2},
+		{Name: "orange", Suffixes: []string{"orange.fr", "wanadoo.fr"}, Connections: 2, Dials: Rate{Count: 20, Per: time.Minute}},
 		{Name: "gmx_web_de", Suffixes: []string{"gmx.net", "gmx.com", "web.de", "1and1.com"}, Connections: 5},
 		{Name: "t_online", Suffixes: []string{"t-online.de"}, Connections: 5},
 		{Name: "ovh", Suffixes: []string{"ovh.net", "ovh.com"}},

@@ -92,15 +92,27 @@ const (
 	ScopeSender   = "sender"   // an envelope sender
 )
 
-// Scopes returns every scope of Options.Rates.
+// ScopeConnections is a scope of Options.Rates too, but not of mails: it counts
+// new connections to the exchangers of a Provider, or to an exchanger of nobody's.
+const ScopeConnections = "connections"
+
+// Scopes returns every scope of Options.Rates that counts mails.
 func Scopes() []string {
 	return []string{ScopeGlobal, ScopeEgress, ScopeAccount, ScopeProvider, ScopeDomain, ScopeQueue, ScopeSender}
 }
 
 // rate finds the rate for a scope's member.
 func (o *Options) rate(scope, name string) Rate {
+	if scope == ScopeConnections {
+		name, _, _ = strings.Cut(name, "@") // each address of ours may make as many
+	}
 	if r, ok := o.Rates[scope+"/"+name]; ok {
 		return r
+	}
+	for i := range o.Providers {
+		if p := &o.Providers[i]; scope == ScopeConnections && p.Name == name && !p.Dials.unlimited() {
+			return p.Dials
+		}
 	}
 	if r, ok := o.Rates[scope]; ok {
 		return r

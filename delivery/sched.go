@@ -261,6 +261,10 @@ func (q *Queue) gate(d *dest, b band, now time.Time) (g *grant, wait time.Time, 
 		return nil, wait, s.reason
 	}
 	room := s.room()
+	if s.undialled.After(now) && s.active >= s.dialled {
+		q.throttled(s, "connections", s.undialled, now)
+		return nil, s.undialled, "waiting for leave to open another connection"
+	}
 	if s.active >= room || d.workers >= q.o.PerDestination || d.window >= perDest {
 		q.throttled(s, "concurrency", time.Time{}, now)
 		return nil, time.Time{}, ""

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"ticketgate/delivery/courier"
@@ -28,6 +29,7 @@ type site struct {
 	egress   string // our addresses, as scope of a rate
 	limit    int    // most connections
 	messages int    // most mails over one of them; 0 = the carrier's limit
+	dials    budget // of new ones
 
 	// The window grows by one connection for every window's worth of mails
 	// taken, and shrinks by one for every window's worth of failures to reach
@@ -45,6 +47,11 @@ type site struct {
 	parked   map[string]bool // lanes set aside until the pause ends
 	dirty    bool
 	blocked  time.Time // see throttled
+
+	// When there was no leave for a new connection, there are as many as
+	// workers at the site had one, until there will be.
+	undialled time.Time
+	dialled   int
 }
 
 // usualEgress is the name of the addresses that the system chooses.
@@ -78,6 +85,10 @@ func (q *Queue) siteOf(where courier.Site, domain string, now time.Time) *site {
 	s := q.siteNamed(name)
 	s.provider, s.group, s.route, s.limit = courier.Provider(where.Name), g.Name, where.Route, q.o.PerDestination
 	s.messages, s.egress = g.Messages, cmp.Or(where.Egress, usualEgress)
+	s.dials = budget{}
+	if server, ok := strings.CutPrefix(name, "mx/"); ok {
+		s.dials = budget{ScopeConnections + "/" + server, q.o.rate(ScopeConnections, server)}
+	}
 	if g.Connections > 0 {
 		s.limit = min(s.limit, g.Connections)
 	}
@@ -184,6 +195,33 @@ func (s *site) good(taken bool) (free []string) {
 func (q *Queue) nextPause(s *site) time.Duration {
 	first, longest := min(firstPause, q.o.Retry[0]), min(longestPause, slices.Max(q.o.Retry))
 	return min(longest, first<<min(s.failures, 10))
+}
+
+// connect takes a token for a new connection to a site, or says how long there
+// is none.
+func (q *Queue) connect(s *site) (wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.dials.rate.unlimited() {
+		return 0
+	}
+	now := q.o.Now()
+	if n, next := q.spend([]budget{s.dials}, now, 1); n == 0 {
+		return max(next.Sub(now), time.Millisecond)
+	}
+	return 0
+}
+
+// unconnected notes that a worker got no leave for a connection. Those that have
+// one go on; no other is sent before there is leave again.
+func (q *Queue) unconnected(s *site, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.o.Now()
+	if !s.undialled.After(now) {
+		s.dialled = s.active
+	}
+	s.undialled, s.dialled = now.Add(wait), max(0, s.dialled-1)
 }
 
 // pause leaves the site alone for d, or for what it asked for if that is

@@ -88,7 +88,7 @@ func (q *Queue) shift(by time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, s := range q.sites {
-		s.blocked = time.Time{}
+		s.blocked, s.undialled = time.Time{}, time.Time{}
 		if !s.until.IsZero() {
 			s.until, s.dirty = s.until.Add(by), true
 		}

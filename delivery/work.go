@@ -35,7 +35,15 @@ func (q *Queue) work(run, carry context.Context, g *grant, claims []*claim) {
 				break
 			}
 			start := q.uptime()
-			res, sig := q.attempt(carry, c, g.messages)
+			res, sig := q.attempt(carry, c, g)
+			if res.Untried {
+				down = true
+				q.unconnected(g.site, res.After)
+				// What it paid for and how it is signed is kept.
+				c.row.Paid, c.row.Signature = q.o.Now(), sig
+				q.giveBack(g, c, time.Time{})
+				break
+			}
 			if h := unsignable(c.row, res.Err); h != nil {
 				q.setAside(c, *h)
 				break
@@ -90,7 +98,7 @@ func (p *row) sender() string { return p.Domain }
 
 // attempt signs if that has not been done, and carries. It returns the
 // signature that was used.
-func (q *Queue) attempt(ctx context.Context, c *claim, messages int) (courier.Result, []byte) {
+func (q *Queue) attempt(ctx context.Context, c *claim, g *grant) (courier.Result, []byte) {
 	p := c.row
 	sig, err := q.sign(ctx, p)
 	if err != nil {
@@ -105,7 +113,8 @@ func (q *Queue) attempt(ctx context.Context, c *claim, messages int) (courier.Re
 		From:        p.From, To: []string{p.To},
 		Size: p.Size + int64(len(sig)), UTF8: p.UTF8, Bit8: p.Bit8,
 		Queue: p.Queue, Route: c.route, RequireTLS: p.Secure,
-		Messages: messages,
+		Messages: g.messages,
+		Connect:  func() time.Duration { return q.connect(g.site) },
 		Open: func(ctx context.Context) (io.Reader, error) {
 			r, err := q.o.Blobs.Open(ctx, p.SHA256)
 			if err != nil {
@@ -194,7 +203,7 @@ func (q *Queue) giveBack(g *grant, c *claim, at time.Time) {
 			return err
 		}
 		old := *p
-		p.Phase, p.Lease, p.Paid, p.Way = "", 0, c.row.Paid, c.row.Way
+		p.Phase, p.Lease, p.Paid, p.Way, p.Signature = "", 0, c.row.Paid, c.row.Way, c.row.Signature
 		p.Attempts--
 		due := at.Truncate(time.Microsecond)
 		if due.IsZero() {

@@ -16,6 +16,7 @@ import (
 
 	"ticketgate/config"
 	"ticketgate/delivery"
+	"ticketgate/delivery/courier"
 	"ticketgate/delivery/dkim"
 	"ticketgate/gateway/api"
 	"ticketgate/gateway/certs"
@@ -310,7 +311,7 @@ func (p *program) openOutbound(ctx context.Context) error {
 		ExpireBulk:     p.cfg.Outbound.ExpireBulk.Std(),
 		SoftLimit:      p.cfg.Outbound.SoftLimit,
 		HardLimit:      p.cfg.Outbound.HardLimit,
-		Rates:          ratesOf(&p.cfg.Outbound),
+		Rates:          ratesOf(p.cfg),
 		Suppressions:   p.unwanted,
 	})
 	if err != nil {
@@ -371,15 +372,28 @@ func (p *program) background(name string, work func(context.Context) error) {
 }
 
 // ratesOf gives the budgets their scopes.
-func ratesOf(o *config.Outbound) map[string]delivery.Rate {
-	return map[string]delivery.Rate{
-		delivery.ScopeGlobal:   rateOf(o.Rate),
-		delivery.ScopeDomain:   rateOf(o.PerDestinationRate),
-		delivery.ScopeProvider: rateOf(o.ProviderRate),
-		delivery.ScopeAccount:  rateOf(o.SmarthostRate),
-		delivery.ScopeQueue:    rateOf(o.QueueRate),
-		delivery.ScopeSender:   rateOf(o.SenderRate),
+func ratesOf(cfg *config.Config) map[string]delivery.Rate {
+	o := &cfg.Outbound
+	rates := map[string]delivery.Rate{
+		delivery.ScopeGlobal:      rateOf(o.Rate),
+		delivery.ScopeEgress:      rateOf(o.EgressRate),
+		delivery.ScopeDomain:      rateOf(o.PerDestinationRate),
+		delivery.ScopeProvider:    rateOf(o.ProviderRate),
+		delivery.ScopeAccount:     rateOf(o.SmarthostRate),
+		delivery.ScopeQueue:       rateOf(o.QueueRate),
+		delivery.ScopeSender:      rateOf(o.SenderRate),
+		delivery.ScopeConnections: rateOf(o.ConnectionRate),
 	}
+	for name, r := range cfg.Routes {
+		switch {
+		case r.Rate.Unlimited():
+		case r.Host != "":
+			rates[delivery.ScopeAccount+"/"+name] = rateOf(r.Rate)
+		default:
+			rates[delivery.ScopeEgress+"/"+courier.Egress(sourceOf(r))] = rateOf(r.Rate)
+		}
+	}
+	return rates
 }
 
 func rateOf(r config.Rate) delivery.Rate {

@@ -103,10 +103,7 @@ func (p *program) sweepNotes(ctx context.Context, kept *notes.Notes) error {
 func (p *program) addRoutes(o *courier.Options) error {
 	var met *oauth.Metrics
 	for name, r := range p.cfg.Routes {
-		way := courier.Route{Host: string(r.Host), LMTP: r.Protocol == "lmtp", TLS: routeSecurity(r)}
-		for _, ip := range r.Source {
-			way.Source = append(way.Source, ip.Addr)
-		}
+		way := courier.Route{Host: string(r.Host), LMTP: r.Protocol == "lmtp", TLS: routeSecurity(r), Source: sourceOf(r)}
 		if r.CA != "" {
 			roots, err := readRoots(string(r.CA))
 			if err != nil {
@@ -130,6 +127,13 @@ func (p *program) addRoutes(o *courier.Options) error {
 		o.Routes[name] = way
 	}
 	return nil
+}
+
+func sourceOf(r *config.Route) (out []netip.Addr) {
+	for _, ip := range r.Source {
+		out = append(out, ip.Addr)
+	}
+	return out
 }
 
 // login makes the credentials of a route. A password is looked up for each

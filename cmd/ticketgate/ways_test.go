@@ -36,12 +36,16 @@ type shelf struct {
 }
 
 type kept struct {
+	peer string // the other end's address
 	from string
 	to   []string
 	text []byte
 }
 
-func (s *shelf) NewSession(*smtp.Conn) (smtp.Session, error) { return &shelfSession{s: s}, nil }
+func (s *shelf) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	peer, _, _ := net.SplitHostPort(c.Conn().RemoteAddr().String())
+	return &shelfSession{s: s, peer: peer}, nil
+}
 
 func (s *shelf) all() []kept {
 	s.mu.Lock()
@@ -51,6 +55,7 @@ func (s *shelf) all() []kept {
 
 type shelfSession struct {
 	s      *shelf
+	peer   string
 	authed bool
 	mail   kept
 }
@@ -59,7 +64,7 @@ func (x *shelfSession) Mail(from string, _ *smtp.MailOptions) error {
 	if x.s.token != "" && !x.authed {
 		return smtp.ErrAuthRequired
 	}
-	x.mail = kept{from: from}
+	x.mail = kept{peer: x.peer, from: from}
 	return nil
 }
 func (x *shelfSession) Rcpt(to string, _ *smtp.RcptOptions) error {
@@ -154,7 +159,8 @@ tls = "starttls"
 ca = "`+write(t, "ca.pem", authority)+`"
 user = "support@help.example"
 auth = "xoauth2"
-source = ["127.0.0.1"]
+source = ["127.0.0.2"]
+rate = "1000/h"
 [route.provider.oauth]
 token_url = "`+tokens.URL+`"
 client_id = "client"
@@ -178,6 +184,11 @@ deliver_to = { route = "helpdesk", address = "inbox@desk.internal" }
 	}
 	peers.WaitFor(t, peers.Patience, "both mails", func() bool { return len(helpdesk.all()) == 1 && len(provider.all()) >= 2 })
 
+	for _, m := range provider.all() {
+		if m.peer != "127.0.0.2" {
+			t.Errorf("mail came from %s", m.peer)
+		}
+	}
 	got := helpdesk.all()[0]
 	if !bytes.HasSuffix(got.text, []byte(text)) {
 		t.Errorf("the helpdesk got\n%q\nwant at its end\n%q", got.text, text)

@@ -258,6 +258,13 @@ func (c *Courier) Carry(ctx context.Context, t Transaction) []Result {
 				env.merge(results, out.results)
 				return results
 			}
+			if out.fail.wait > 0 {
+				if fail == nil {
+					fail = out.fail
+				}
+				env.settle(results, fail) // the next address would be one more connection
+				return results
+			}
 			fail = worse(fail, out.fail)
 			if out.fail.phase == PhaseAuth && out.fail.reply != nil && out.fail.reply.class() == 5 {
 				// The same credentials at the next address are the same
@@ -330,6 +337,11 @@ func (c *Courier) try(ctx context.Context, k *call, env *envelope) outcome {
 		}
 		if out := c.use(ctx, s, env); out.fail == nil {
 			return out
+		}
+	}
+	if connect := env.t.Connect; connect != nil {
+		if wait := connect(); wait > 0 {
+			return outcome{fail: &failure{phase: PhaseDial, wait: wait, enhanced: "4.4.5", text: "no more new connections just now"}}
 		}
 	}
 	s, fail := c.open(ctx, k)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -271,5 +272,59 @@ func TestRefusedSenderEndsTheSession(t *testing.T) {
 				t.Errorf("%d connections for two refusals", len(h.dialled))
 			}
 		})
+	}
+}
+
+// Leave is asked for each new connection and for nothing else. Without it mail
+// goes over a connection that is there, and is otherwise untried.
+func TestLeaveToConnect(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mails []int
+		h := friendly(t, 2, &mails)
+		o := testOptions(oneHost())
+		o.Dial = h.dial
+		c := newCourier(t, o)
+		asked, wait := 0, time.Duration(0)
+		carry := func() Result {
+			mail := letter("anna@customer.example")
+			mail.Connect = func() time.Duration { asked++; return wait }
+			return c.Carry(t.Context(), mail)[0]
+		}
+		if r := carry(); r.Class != Success || asked != 1 {
+			t.Fatal(short(r), asked)
+		}
+		wait = time.Minute
+		if r := carry(); r.Class != Success || asked != 1 {
+			t.Fatal("over the connection that is there:", short(r), asked)
+		}
+		time.Sleep(time.Minute) // it has gone
+		if r := carry(); !r.Untried || r.After != time.Minute || r.Class != Temporary || r.Recipient == "" || asked != 2 {
+			t.Errorf("%+v after asking %d times", r, asked)
+		}
+		wait = 0
+		if r := carry(); r.Class != Success || r.Untried || asked != 3 {
+			t.Error(short(r), asked)
+		}
+		c.Close(t.Context())
+		h.wg.Wait()
+		if len(h.dialled) != 2 || mails[0] != 2 || mails[1] != 1 {
+			t.Errorf("%v, %v", h.dialled, mails)
+		}
+	})
+}
+
+// When leave ends between two addresses, what the first one said stands.
+func TestLeaveEndsHalfWay(t *testing.T) {
+	t.Parallel()
+	dns := oneHost()
+	dns.ip["mx1.customer.example"] = []string{"192.0.2.1", "192.0.2.2"}
+	o := testOptions(dns)
+	dials := 0
+	o.Dial = func(context.Context, string, string) (net.Conn, error) { dials++; return nil, errors.New("refused") }
+	mail := letter("anna@customer.example")
+	mail.Connect = func() time.Duration { return time.Duration(dials) * time.Second }
+	if r := newCourier(t, o).Carry(t.Context(), mail)[0]; r.Untried || r.Phase != PhaseDial || r.After != 0 || dials != 1 {
+		t.Errorf("%+v after %d dials", r, dials)
 	}
 }

@@ -28,6 +28,12 @@ type Transaction struct {
 	// io.Closer it is closed.
 	Open func(ctx context.Context) (io.Reader, error)
 
+	// Connect, if not nil, is asked before each new connection (not before the
+	// second one that a failed TLS handshake takes). It returns 0, or how long
+	// there must be none. Then the mail goes over a connection that is there,
+	// or is Untried.
+	Connect func() (wait time.Duration)
+
 	// OnDot, if not nil, is called when everything but the final dot has been
 	// handed to the connection. After an error the dot is not sent.
 	OnDot func(ctx context.Context) error
@@ -128,6 +134,7 @@ type Result struct {
 	Route     string // the route's name, or the smarthost it went by; "" if by MX
 	Ambiguous bool   // the dot was sent and its reply never read: the mail may have arrived
 
+	Untried    bool          // nothing was asked of anybody, because Transaction.Connect said to wait: After says how long
 	After      time.Duration // the peer asked to come back after this long; 0 if it did not say
 	Greylisted bool          // the peer says that it always refuses at first
 
@@ -149,7 +156,8 @@ type failure struct {
 	unsure   bool // after the dot
 	relay    bool // at the smarthost
 	route    string
-	shake    bool // the TLS handshake failed
+	shake    bool          // the TLS handshake failed
+	wait     time.Duration // there must be no new connection for this long
 }
 
 func (f *failure) result() Result {
@@ -164,6 +172,8 @@ func (f *failure) result() Result {
 		if r.Class != Success {
 			r.After, r.Greylisted = hints(f.reply)
 		}
+	case f.wait > 0:
+		r.Untried, r.After = true, f.wait
 	case f.final:
 		r.Class = Permanent
 	case f.ours:
