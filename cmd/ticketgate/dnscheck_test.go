@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -89,7 +88,7 @@ func TestDNSCheck(t *testing.T) {
 			s := dnstest.Start(t)
 			goodZone(s)
 			c.change(s)
-			r, err := resolver.New(resolver.Options{Server: s.Addr(), Dial: (&net.Dialer{}).DialContext, Now: time.Now})
+			r, err := resolver.New(resolver.Options{Server: s.Addr(), Dial: s.Dial, Now: time.Now, Timeout: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,13 +21,14 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 
 	"ticketgate/test/authority"
+	"ticketgate/test/leaks"
 	"ticketgate/ticketing/store"
 	"ticketgate/ticketing/store/storetest"
 )
 
 func TestMain(m *testing.M) {
 	// The authority's validator has no end.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(authority.Forever))
+	leaks.Main(m, goleak.IgnoreAnyFunction(authority.Forever))
 }
 
 const hostname = "mail.help.example"

@@ -16,16 +16,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"ticketgate/test/leaks"
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/blob"
 	"ticketgate/ticketing/store"
 	"ticketgate/ticketing/store/pebble"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // desk stores what it is given, as the real one does: it links the blob.
 type desk struct {

@@ -138,8 +138,9 @@ func TestManySignatures(t *testing.T) {
 	}
 }
 
-// TestBombs: mails built to be slow take time in proportion to their size. The
-// deadline is generous; a quadratic verifier needs minutes.
+// TestBombs: mails built to be slow take time in proportion to their size: a
+// second or two each. The deadline is generous, for the race detector on a busy
+// machine; a quadratic verifier needs minutes.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -148,7 +149,6 @@ func TestBombs(t *testing.T) {
 		return "DKIM-Signature: v=1; a=ed25519-sha256; d=a.example; s=k; c=" + c + "; h=from" + names + "; bh=AAAA; b=AAAA\r\n"
 	}
 	five := func(s string) string { return strings.Repeat(s, 5) }
-	start := time.Now()
 	for name, mail := range map[string]string{
 		"empty lines":      five(signature("simple/simple", "")) + "From: a@a.example\r\n\r\n" + strings.Repeat("\r\n", 8<<20),
 		"white space":      five(signature("relaxed/relaxed", "")) + "From: a@a.example\r\n\r\n" + strings.Repeat(" ", 16<<20),
@@ -156,15 +156,16 @@ func TestBombs(t *testing.T) {
 		"folds":            five(signature("relaxed/relaxed", ":x")) + "From: a@a.example\r\nX: y\r\n" + strings.Repeat(" y\r\n", 150_000) + "\r\n",
 		"semicolons":       "DKIM-Signature: " + strings.Repeat(";", 900_000) + "\r\nFrom: a@a.example\r\n\r\n",
 	} {
+		start := time.Now()
 		_, e := h.check(t, "", "", "", mail)
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("%s took %s", name, took)
+		}
 		for _, s := range e.DKIM {
 			if s.Result == mailauth.Pass || s.Result == mailauth.TempError {
 				t.Errorf("%s: %+v", name, s)
 			}
 		}
-	}
-	if took := time.Since(start); took > 15*time.Second {
-		t.Errorf("took %s", took)
 	}
 }
 

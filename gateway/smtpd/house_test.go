@@ -24,15 +24,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"ticketgate/gateway/intake"
+	"ticketgate/test/leaks"
 	"ticketgate/ticketing"
 	"ticketgate/ticketing/blob"
 	"ticketgate/ticketing/store/pebble"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // mail is what the desk was given.
 type mail struct {
