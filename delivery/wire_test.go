@@ -16,6 +16,7 @@ import (
 
 	"ticketgate/delivery/courier"
 	"ticketgate/delivery/dkim"
+	"ticketgate/delivery/notes"
 	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store/storetest"
 )
@@ -23,6 +24,9 @@ import (
 var (
 	_ Signer  = (*dkim.Keys)(nil)
 	_ Carrier = (*courier.Courier)(nil)
+	_ Locator = (*courier.Courier)(nil)
+
+	_ courier.Memory = (*notes.Notes)(nil)
 )
 
 // postOffice is a real SMTP server that refuses every recipient once and

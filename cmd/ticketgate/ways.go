@@ -57,6 +57,9 @@ func (p *program) newCarrier() (*courier.Courier, error) {
 	if err := p.addRoutes(&o); err != nil {
 		return nil, err
 	}
+	broken := notes.New(p.db, "broken_tls", courier.BrokenLife)
+	o.Broken = broken
+	p.background("hosts with broken TLS", func(ctx context.Context) error { return p.sweepNotes(ctx, broken) })
 	if p.cfg.Outbound.MTASTS {
 		if err := p.addPolicies(&o); err != nil {
 			return nil, err
@@ -93,7 +96,7 @@ func (p *program) sweepNotes(ctx context.Context, kept *notes.Notes) error {
 			return nil
 		case <-ticker.C:
 			if _, err := kept.Sweep(ctx); err != nil && ctx.Err() == nil {
-				p.world.log.Error("sweeping kept policies", "err", err)
+				p.world.log.Error("sweeping what delivery has noted", "err", err)
 			}
 		}
 	}

@@ -82,6 +82,7 @@ type Options struct {
 	SecureQueues map[string]bool // whose mail requires TLS to the end (RFC 8689)
 	Destinations []Destination   // the administrator's word on the TLS of others
 	Policies     Policies        // nil: no MTA-STS
+	Broken       Memory          // of the hosts whose TLS is broken; nil: until the courier ends
 
 	Resolver Resolver
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -176,7 +177,7 @@ func New(o Options) (*Courier, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	fillZero(&o)
-	c := &Courier{o: o}
+	c := &Courier{o: o, broken: brokenTLS{kept: o.Broken, log: o.Log}}
 	c.met = newMetrics(o.Registerer)
 	c.pool = newPool(&c.o)
 	if r, ok := o.Resolver.(SecureResolver); ok && r.Trusted() {

@@ -24,8 +24,6 @@ const (
 	maxAddrs       = 4  // addresses of one of them
 	routeLife      = time.Minute
 	routesKept     = 2000
-	brokenLife     = 3 * 24 * time.Hour
-	brokenKept     = 2000
 	nullMXText     = "the domain accepts no mail"
 	noDomainText   = "the domain does not exist or has no mail server"
 	privateText    = "the domain's mail servers have only private addresses"
@@ -303,30 +301,4 @@ func (r *routeMemory) put(domain string, hops []hop, now time.Time) {
 		r.m = map[string]knownRoute{} // a minute's memory is cheap to lose
 	}
 	r.m[domain] = knownRoute{hops: hops, until: now.Add(routeLife)}
-}
-
-// brokenTLS remembers the hosts whose handshake failed, for three days.
-type brokenTLS struct {
-	mu sync.Mutex
-	m  map[string]time.Time
-}
-
-func (b *brokenTLS) has(host string, now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	since, ok := b.m[host]
-	if ok && now.Sub(since).Abs() >= brokenLife {
-		delete(b.m, host)
-		return false
-	}
-	return ok
-}
-
-func (b *brokenTLS) add(host string, now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.m == nil || len(b.m) >= brokenKept {
-		b.m = map[string]time.Time{}
-	}
-	b.m[host] = now
 }

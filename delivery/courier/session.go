@@ -33,10 +33,10 @@ type session struct {
 // one more connection, in clear.
 func (c *Courier) open(ctx context.Context, k *call) (*session, *failure) {
 	chance := k.policy.security == Opportunistic
-	clear := k.policy.security == Clear || chance && c.broken.has(k.hop.host, c.o.Now())
+	clear := k.policy.security == Clear || chance && c.broken.has(ctx, k.hop.host, c.o.Now())
 	s, fail := c.connect(ctx, k, !clear)
 	if fail != nil && fail.shake && chance && ctx.Err() == nil {
-		c.broken.add(k.hop.host, c.o.Now())
+		c.broken.add(ctx, k.hop.host, c.o.Now())
 		c.met.fallbacks.Inc()
 		c.o.Log.Warn("TLS handshake failed, going on in clear", "host", k.hop.host, "addr", k.pair.addr, "cause", fail.err)
 		s, fail = c.connect(ctx, k, false)

@@ -77,6 +77,39 @@ func (n *Notes) Save(ctx context.Context, name string, value []byte) error {
 	return nil
 }
 
+// All returns the names of up to limit notes that are not too old, and when each
+// was saved last.
+func (n *Notes) All(ctx context.Context, limit int) (names map[string]time.Time, err error) {
+	err = n.db.View(ctx, func(r store.Reader) error {
+		names = map[string]time.Time{}
+		for found, err := range n.table.Scan(r, store.Query{Prefix: store.Key{}.Str(n.kind)}) {
+			if err != nil {
+				return err
+			}
+			if !n.stale(found, r.Now()) {
+				names[found.Name] = found.At
+			}
+			if len(names) >= limit {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("notes: %s: %w", n.kind, err)
+	}
+	return names, nil
+}
+
+// Forget removes the note of a name, if there is one.
+func (n *Notes) Forget(ctx context.Context, name string) error {
+	err := n.db.Update(ctx, func(tx store.Tx) error { return n.table.Delete(tx, n.key(name)) })
+	if err != nil {
+		return fmt.Errorf("notes: %s/%s: %w", n.kind, name, err)
+	}
+	return nil
+}
+
 // sweepPage is how many notes one transaction of Sweep looks at.
 const sweepPage = 500
 

@@ -74,3 +74,34 @@ func TestOldNotes(t *testing.T) {
 		t.Errorf("%q %v", v, err)
 	}
 }
+
+// All names what is not too old, within a limit; Forget removes one.
+func TestAllNotes(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	a, b := New(db, "host", time.Hour), New(db, "token", 0)
+	before := time.Now().Add(-time.Minute)
+	for _, n := range []*Notes{a, b} {
+		for _, name := range []string{"x", "y", "z"} {
+			if err := n.Save(t.Context(), name+n.kind, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := a.Forget(t.Context(), "yhost"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Forget(t.Context(), "never"); err != nil {
+		t.Error(err)
+	}
+	all, err := a.All(t.Context(), 10)
+	if err != nil || len(all) != 2 || all["xhost"].Before(before) || all["zhost"].IsZero() {
+		t.Errorf("%v, %v", all, err)
+	}
+	if some, err := b.All(t.Context(), 2); err != nil || len(some) != 2 {
+		t.Errorf("%v, %v", some, err)
+	}
+	if none, err := New(db, "host", time.Nanosecond).All(t.Context(), 10); err != nil || len(none) != 0 {
+		t.Errorf("%v, %v", none, err)
+	}
+}
