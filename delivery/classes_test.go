@@ -1,8 +1,12 @@
 package delivery
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -126,8 +130,103 @@ func TestHopeless(t *testing.T) {
 		b.work()
 		b.clk.move(time.Minute)
 	}
-	if r := b.ledger.of(t, b.db, "out_1"); states(r) != "queued deferred deferred failed" {
+	if r := b.ledger.of(t, b.db, "out_1"); states(r) != "queued deferred deferred deferred failed" {
 		t.Errorf("a closed door: %s", states(r))
+	}
+}
+
+// twoMX is a DNS in which every domain has two exchangers.
+type twoMX struct{}
+
+func (twoMX) LookupMX(context.Context, string) ([]*net.MX, error) {
+	return []*net.MX{{Host: "mx1.customer.example.", Pref: 10}, {Host: "mx2.customer.example.", Pref: 20}}, nil
+}
+
+func (twoMX) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	return []netip.Addr{map[string]netip.Addr{"mx1": netip.MustParseAddr("192.0.2.1"), "mx2": netip.MustParseAddr("192.0.2.2")}[host[:3]]}, nil
+}
+
+// doorman answers a greeting and EHLO, and says no from a step on.
+func doorman(conn net.Conn, greeting, hello string) {
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s\r\n", greeting)
+	in := bufio.NewScanner(conn)
+	data := false
+	for in.Scan() {
+		answer := "250 Ok"
+		switch verb, _, _ := strings.Cut(in.Text(), " "); {
+		case data && verb != ".":
+			continue
+		case verb == "EHLO", verb == "HELO":
+			answer = hello
+		case verb == "DATA":
+			data, answer = true, "354 go on"
+		case verb == ".":
+			data = false
+		}
+		fmt.Fprintf(conn, "%s\r\n", answer)
+	}
+}
+
+// An unknown 5xx before MAIL is the server's mistake three times, and a verdict
+// the fourth time. In each attempt every other exchanger of the domain is asked
+// before it counts, and one that takes the mail is enough.
+func TestRefusedAtTheDoor(t *testing.T) {
+	t.Parallel()
+	const fine, ok = "220 mx", "250 mx"
+	for _, tc := range []struct {
+		name           string
+		one, two       [2]string // greeting and answer to EHLO of the exchangers
+		states         string
+		dialled        string // per attempt
+		heals, attempt int    // the door opens at that attempt
+	}{
+		{"both at the greeting", [2]string{"554 5.3.0 never"}, [2]string{"550 nobody"}, "queued deferred deferred deferred failed", "192.0.2.1:25 192.0.2.2:25", 0, 4},
+		{"both at EHLO", [2]string{fine, "550 5.5.0 never"}, [2]string{fine, "550 5.5.0 never"}, "queued deferred deferred deferred failed", "192.0.2.1:25 192.0.2.2:25", 0, 4},
+		{"only the first", [2]string{"554 5.3.0 never"}, [2]string{fine, ok}, "queued sent", "192.0.2.1:25 192.0.2.2:25", 0, 1},
+		{"the third time was not the last", [2]string{"554 5.3.0 never"}, [2]string{"554 5.3.0 never"}, "queued deferred deferred deferred sent", "192.0.2.1:25 192.0.2.2:25", 4, 4},
+		{"a 4xx counts for nothing", [2]string{"554 5.3.0 never"}, [2]string{"450 4.3.0 later"}, "queued deferred deferred deferred deferred deferred", "192.0.2.1:25 192.0.2.2:25", 0, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b := (*bench)(nil)
+			var dialled []string
+			attempt := 1
+			c, err := courier.New(courier.Options{
+				Hostname: "mail.help.example", Resolver: twoMX{}, Now: time.Now, Random: rand.NewChaCha8([32]byte{1}),
+				Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+					dialled = append(dialled, addr)
+					says := map[string][2]string{"192.0.2.1:25": tc.one, "192.0.2.2:25": tc.two}[addr]
+					if attempt == tc.heals {
+						says = [2]string{fine, ok}
+					}
+					mine, theirs := net.Pipe()
+					go doorman(theirs, says[0], says[1])
+					return mine, nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close(context.Background())
+			b = setup(t, c, func(o *Options) { o.Retry, o.Expire = []time.Duration{time.Minute}, 1000*time.Hour })
+			b.submit("out_1", "anna@customer.example")
+			for ; attempt <= tc.attempt; attempt++ {
+				dialled = nil
+				b.work()
+				want := tc.dialled
+				if attempt == tc.heals {
+					want = "192.0.2.1:25"
+				}
+				if got := strings.Join(dialled, " "); got != want {
+					t.Errorf("attempt %d asked %q, want %q", attempt, got, want)
+				}
+				b.clk.move(10 * time.Minute)
+			}
+			if r := b.ledger.of(t, b.db, "out_1"); states(r) != tc.states {
+				t.Errorf("%s, want %s", states(r), tc.states)
+			}
+		})
 	}
 }
 

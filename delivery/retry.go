@@ -19,7 +19,7 @@ const (
 	longestWait  = 6 * time.Hour    // that a peer may ask for
 	greyWait     = 5 * time.Minute  // what nearly every greylist is content with
 	fullMailbox  = 24 * time.Hour   // how long a full mailbox may be emptied
-	sessionTries = 3                // 5xx before MAIL: the server's mistake, until it insists
+	sessionTries = 3                // refusals before MAIL are the server's mistake; another one is not
 	paidHorizon  = 10 * time.Minute // how far ahead a budget is spent
 )
 
@@ -84,7 +84,7 @@ func (p *row) hopeless(res courier.Result, now time.Time) bool {
 	case res.Code/100 != 5:
 		return false
 	case res.Phase.Session():
-		return p.Refused >= sessionTries
+		return p.Refused > sessionTries
 	case res.Enhanced == "5.2.2" || res.Code == 552:
 		return p.age(now) >= fullMailbox
 	}
