@@ -33,7 +33,7 @@ func (p *parser) check() {
 		p.checkQueue(name, c.Queues[name], domains)
 	}
 	p.checkWays(c)
-	p.checkAddresses(c)
+	p.checkAddresses(c, domains)
 }
 
 func (p *parser) checkServer(c *Config) {
@@ -262,7 +262,7 @@ func (p *parser) agentWithAddress(addr string) string {
 
 // checkAddresses finds addresses that would belong to two owners, which would
 // make a loop (an agent who is a queue) or an ambiguity.
-func (p *parser) checkAddresses(c *Config) {
+func (p *parser) checkAddresses(c *Config, domains []string) {
 	owners := map[string]string{}
 	claim := func(at path, a Address, owner string) {
 		if a == "" {
@@ -292,5 +292,8 @@ func (p *parser) checkAddresses(c *Config) {
 		for i, a := range c.Agents[name].Addresses {
 			claim(at.with("addresses", strconv.Itoa(i)), a, at.String())
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {
+		p.checkAppearance(path{"queue", name}, c.Queues[name], owners, domains)
 	}
 }

@@ -155,6 +155,9 @@ type Queue struct {
 	Aliases           []Address   `toml:"aliases" max:"100" example:"help@help.example" doc:"Further addresses with the same effect."`
 	Name              string      `toml:"name" example:"Example Support" doc:"Name people see beside the address. Empty means the queue's id."`
 	Agents            []string    `toml:"agents" max:"1000" example:"otto" doc:"Ids of the agents who serve the queue and hear of new tickets."`
+	From              From        `toml:"from" doc:"Who the queue's mail comes from, as people see it."`
+	ReplyTo           ReplyTo     `toml:"reply_to" doc:"Where customers' answers go."`
+	SubjectTag        bool        `toml:"subject_tag" doc:"End the subjects of the queue's mail with the ticket's number, as in [#1001]."`
 	CC                CC          `toml:"cc" doc:"Who may become a copy recipient by mail."`
 	AutoAck           AutoAck     `toml:"auto_ack" doc:"The acknowledgement a requester gets for a new ticket."`
 	TrustedForwarders []Forwarder `toml:"trusted_forwarders" max:"1000" example:"192.0.2.25/32" doc:"Mail servers of our own that vouch for the senders of what they hand us; whoever stands here can write as any agent. A network (name single hosts); cert: and the SHA-256 of the public key of a TLS client certificate; login: and the agent's id that the server logs in as on a submission port, which then may name any sender; dkim: and a domain whose valid signature stands under the mail."`
@@ -173,6 +176,8 @@ type Queue struct {
 }
 
 func (q *Queue) setDefaults() {
+	q.From.As = "author"
+	q.ReplyTo.Plus, q.SubjectTag = true, true
 	q.CC = CC{Allow: "participants", Max: 48, Staff: "follower"}
 	q.AutoAck.Enabled = true
 	q.Hold = Hold{Spam: true, Recipients: 200}

@@ -90,7 +90,7 @@ func TestSample(t *testing.T) {
 	want.Domains = map[string]*Domain{"help.example": {}}
 	want.Agents = map[string]*Agent{"otto": {Name: "Otto", Addresses: []Address{"otto@help.example"}, Role: "full"}}
 	want.Queues = map[string]*Queue{"support": {
-		Address: "support@help.example", Name: "support", Agents: []string{"otto"},
+		Address: "support@help.example", Name: "support", Agents: []string{"otto"}, From: From{As: "author"}, ReplyTo: ReplyTo{Plus: true}, SubjectTag: true,
 		CC: CC{Allow: "all", Max: 48, Staff: "follower"}, AutoAck: AutoAck{Enabled: true},
 		TrustedForwarders: []Forwarder{{Network: Network{netip.MustParsePrefix("127.0.0.9/32")}}},
 		Hold:              Hold{Spam: true, Recipients: 200}, ReopenWindow: 7 * day, ReplyAll: "queue", Language: "en",

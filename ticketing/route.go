@@ -168,7 +168,15 @@ func (s *staff) own(folded string) *queue {
 	if _, domain, ok := s.taskTag(folded); ok {
 		return s.domains[domain]
 	}
-	return s.postmaster(folded)
+	if q := s.postmaster(folded); q != nil {
+		return q
+	}
+	local, domain, _ := cutLast(folded, '@')
+	base, _, _ := strings.Cut(local, "+")
+	if q := s.shown[folded]; q != nil {
+		return q
+	}
+	return s.shown[base+"@"+domain]
 }
 
 func looksLikeToken(tag string) bool {

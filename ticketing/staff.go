@@ -22,6 +22,7 @@ type staff struct {
 	order     []*queue // as configured
 	agents    map[string]*Agent
 	addresses map[string]*queue // folded addresses and aliases
+	shown     map[string]*queue // folded addresses that stand in From and Reply-To instead
 	domains   map[string]*queue // first queue of each domain
 	writers   map[string]*Agent // folded addresses of agents
 	refuses   bool              // a rule of some queue refuses mail
@@ -44,7 +45,7 @@ type queue struct {
 func newStaff(queues []Queue, agents []Agent) (*staff, error) {
 	s := &staff{
 		queues: map[string]*queue{}, agents: map[string]*Agent{},
-		addresses: map[string]*queue{}, domains: map[string]*queue{}, writers: map[string]*Agent{},
+		addresses: map[string]*queue{}, shown: map[string]*queue{}, domains: map[string]*queue{}, writers: map[string]*Agent{},
 	}
 	for _, a := range agents {
 		if err := s.addAgent(a); err != nil {
@@ -133,6 +134,9 @@ func (s *staff) addQueue(c Queue) error {
 		return fmt.Errorf("queue %q: %w", c.Name, err)
 	}
 	if err := s.addAddresses(q); err != nil {
+		return fmt.Errorf("queue %q: %w", c.Name, err)
+	}
+	if err := s.addAppearance(q); err != nil {
 		return fmt.Errorf("queue %q: %w", c.Name, err)
 	}
 	s.queues[c.Name] = q

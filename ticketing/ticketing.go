@@ -20,6 +20,7 @@ type Queue struct {
 	Address           string   // support@help.example; the local part is at most 24 octets
 	Aliases           []string // further addresses
 	DisplayName       string
+	Appearance        Appearance
 	Agents            []string // names of agents who serve the queue
 	CC                CCPolicy
 	AutoAck           bool

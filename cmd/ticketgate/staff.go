@@ -23,10 +23,14 @@ func queuesOf(cfg *config.Config) []ticketing.Queue {
 	for _, name := range slices.Sorted(maps.Keys(cfg.Queues)) {
 		q := cfg.Queues[name]
 		out = append(out, ticketing.Queue{
-			Name:              name,
-			Address:           string(q.Address),
-			Aliases:           addresses(q.Aliases),
-			DisplayName:       q.Name,
+			Name:        name,
+			Address:     string(q.Address),
+			Aliases:     addresses(q.Aliases),
+			DisplayName: q.Name,
+			Appearance: ticketing.Appearance{
+				As: q.From.As, Name: q.From.Name, Address: string(q.From.Address),
+				ReplyTo: string(q.ReplyTo.Address), WithoutToken: !q.ReplyTo.Plus, WithoutSubject: !q.SubjectTag,
+			},
 			Agents:            q.Agents,
 			CC:                ticketing.CCPolicy{Allow: q.CC.Allow, Max: q.CC.Max, Never: q.CC.Never, StaffAsCC: q.CC.Staff == "cc", AlonePublic: q.CC.AlonePublic},
 			AutoAck:           q.AutoAck.Enabled,

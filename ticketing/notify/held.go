@@ -93,11 +93,13 @@ func (n *Notifier) presently(r ticketing.Recipient) (to message.Address, known b
 }
 
 func (n *Notifier) writeReport(ctx context.Context, notice ticketing.Notice, q *ticketing.Queue, to message.Address, subject, text string) (parcel, error) {
-	domain := message.Address{Addr: q.Address}.Domain()
+	from := fromAddress(q)
+	from.Name = queueName(q)
+	domain := from.Domain()
 	sum := sha256.Sum256([]byte(notice.ID + "\x00" + to.Addr))
 	messageID := "<report." + hex.EncodeToString(sum[:16]) + "@" + domain + ">"
 	draft := message.Draft{
-		From: message.Address{Name: queueName(q), Addr: q.Address}, To: []message.Address{to},
+		From: from, To: []message.Address{to},
 		Subject: subject, Date: notice.At, MessageID: messageID,
 		Text: text, HTML: "<pre>" + html.EscapeString(text) + "</pre>",
 		Extra: []message.Field{

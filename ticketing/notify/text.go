@@ -34,32 +34,24 @@ func queueName(q *ticketing.Queue) string {
 	return q.Name
 }
 
-// sender is the display name in From: who wrote, via the queue.
-func sender(a *affair, l letter) string {
-	queue := queueName(a.queue)
-	if l.ack || !tellsMessage(a, l) {
-		return queue
-	}
-	if name := a.authorName(a.msg); name != queue {
-		return name + " via " + queue
-	}
-	return queue
-}
-
 var replyPrefix = regexp.MustCompile(`(?i)^\s*(?:(?:re|aw|sv|vs|rv|odp|antw|tr|enc|fwd?|wg|回复|答复|转发)(?:\[\d+\])?\s*[:：]\s*)+`)
 
 // subject keeps one form for a ticket's whole thread. A stranger's words are
 // not repeated to an address that may not be his.
 func subject(a *affair, l letter) string {
-	tag := fmt.Sprintf("[#%d]", a.ticket.Number)
-	if l.ack && !l.echo {
-		return tag + " We received your mail"
+	number := fmt.Sprintf("[#%d]", a.ticket.Number)
+	tag := number
+	if a.queue.Appearance.WithoutSubject {
+		tag = ""
 	}
-	s := replyPrefix.ReplaceAllString(strings.ReplaceAll(a.ticket.Subject, tag, ""), "")
+	if l.ack && !l.echo {
+		return strings.TrimSpace(tag + " We received your mail")
+	}
+	s := replyPrefix.ReplaceAllString(strings.ReplaceAll(a.ticket.Subject, number, ""), "")
 	if s = strings.Join(strings.Fields(s), " "); s == "" {
 		s = "(no subject)"
 	}
-	return "Re: " + s + " " + tag
+	return strings.TrimSpace("Re: " + s + " " + tag)
 }
 
 // body returns a letter's text and HTML, which say the same. left is the number

@@ -21,7 +21,7 @@ func TestSubject(t *testing.T) {
 		{"Re: ", "Re: (no subject) [#7]"},
 		{"", "Re: (no subject) [#7]"},
 	} {
-		a := &affair{ticket: &ticketing.Ticket{Number: 7, Subject: c.ticket}}
+		a := &affair{ticket: &ticketing.Ticket{Number: 7, Subject: c.ticket}, queue: &ticketing.Queue{}}
 		if got := subject(a, letter{}); got != c.want {
 			t.Errorf("%q became %q, want %q", c.ticket, got, c.want)
 		}
@@ -30,6 +30,13 @@ func TestSubject(t *testing.T) {
 		}
 		if got := subject(a, letter{ack: true}); got != "[#7] We received your mail" {
 			t.Errorf("acknowledged to a stranger as %q", got)
+		}
+		a.queue.Appearance.WithoutSubject = true
+		if got, want := subject(a, letter{}), strings.TrimSuffix(c.want, " [#7]"); got != want {
+			t.Errorf("%q without the number became %q, want %q", c.ticket, got, want)
+		}
+		if got := subject(a, letter{ack: true}); got != "We received your mail" {
+			t.Errorf("acknowledged without the number as %q", got)
 		}
 	}
 }

@@ -29,8 +29,8 @@ func (p parcel) domain() string { return message.Address{Addr: p.outbound.To}.Do
 // write composes one letter into a blob. unwritable says that this letter can
 // never be written; err, that it cannot be now.
 func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, unwritable, err error) {
-	if q := (message.Address{Addr: a.queue.Address}); !q.Writable() {
-		return parcel{}, nil, fmt.Errorf("the address %q of queue %s cannot be written", a.queue.Address, a.queue.Name)
+	if from := fromAddress(a.queue); !from.Writable() {
+		return parcel{}, nil, fmt.Errorf("the address %q of queue %s cannot be written", from.Addr, a.queue.Name)
 	}
 	if !l.to.Writable() {
 		return parcel{}, fmt.Errorf("%q is no address", l.to.Addr), nil
@@ -59,7 +59,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 		To:     l.to.Addr,
 		SHA256: sealed.Ref().SHA256,
 		Size:   sealed.Ref().Size,
-		Domain: queueDomain(a),
+		Domain: fromAddress(a.queue).Domain(),
 		Queue:  a.queue.Name,
 		Ticket: a.ticket.Number,
 		UTF8:   draft.NeedsUTF8(),
@@ -124,8 +124,8 @@ func (n *Notifier) draft(ctx context.Context, a *affair, l letter) (d message.Dr
 	}
 	id := keys.MessageID(queueDomain(a), token)
 	d = message.Draft{
-		From:       message.Address{Name: sender(a, l), Addr: a.queue.Address},
-		ReplyTo:    []message.Address{{Name: queueName(a.queue), Addr: n.tokenAddress(a, token)}},
+		From:       message.Address{Name: sender(a, l), Addr: fromAddress(a.queue).Addr},
+		ReplyTo:    []message.Address{n.replyTo(a, l, token)},
 		Subject:    subject(a, l),
 		Date:       a.notice.At,
 		MessageID:  id,
