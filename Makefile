@@ -13,10 +13,9 @@ export TICKETGATE_CORPORA ?= $(abspath ../shared/corpora)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: test test-unit peers bench fuzz lint build
+.PHONY: test test-unit peers modules bench fuzz lint build
 
-test: peers lint
-	$(GO) mod download
+test: peers modules lint
 	$(GO) test -race -timeout 15m ./...
 	$(GO) run ./cmd/ticketgate demo --once
 
@@ -25,6 +24,13 @@ test-unit:
 
 peers:
 	test/install-peers
+
+# The network may stumble; a second try costs less than a failed build.
+modules:
+	@for pause in 5 10 20 40 0; do \
+	  $(GO) mod download && exit 0; \
+	  echo "go mod download failed" >&2; sleep $$pause; \
+	done; exit 1
 
 bench: peers build
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 120m ./test/bench
