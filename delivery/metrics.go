@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -112,6 +113,7 @@ var (
 	stockMessages = prometheus.NewDesc("ticketgate_outbound_messages", "Mails in the outbound queue, counted up to 200000.", []string{"state"}, nil)
 	stockAge      = prometheus.NewDesc("ticketgate_outbound_oldest_age_seconds", "Age of the oldest mail in a state; for ready, how long it has been due.", []string{"state"}, nil)
 	stockBytes    = prometheus.NewDesc("ticketgate_outbound_stored_bytes", "Size of the mails in the outbound queue.", nil, nil)
+	stockRefused  = prometheus.NewDesc("ticketgate_outbound_refused", "Routes and sender domains whose mail is held because we are refused, or have no credentials: a person has to mend it.", []string{"kind"}, nil)
 	stockPaused   = prometheus.NewDesc("ticketgate_outbound_paused", "Sites that are left alone for a while, because they could not be reached or refuse us.", []string{"provider"}, nil)
 )
 
@@ -120,11 +122,15 @@ func (s *stock) Describe(ch chan<- *prometheus.Desc) {
 	ch <- stockAge
 	ch <- stockBytes
 	ch <- stockPaused
+	ch <- stockRefused
 }
 
 func (s *stock) Collect(ch chan<- prometheus.Metric) {
 	for provider, n := range s.q.pausedSites() {
 		ch <- prometheus.MustNewConstMetric(stockPaused, prometheus.GaugeValue, n, provider)
+	}
+	for kind, n := range s.q.refusals() {
+		ch <- prometheus.MustNewConstMetric(stockRefused, prometheus.GaugeValue, n, kind)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,6 +180,20 @@ func (q *Queue) pausedSites() map[string]float64 {
 	for _, s := range q.sites {
 		if s.failures > 0 {
 			n[s.provider]++
+		}
+	}
+	return n
+}
+
+// refusals counts the routes and sender domains that are held.
+func (q *Queue) refusals() map[string]float64 {
+	n := map[string]float64{"route": 0, "sender": 0}
+	for _, s := range q.Sites() {
+		switch {
+		case s.Held && strings.HasPrefix(s.Name, placeSender):
+			n["sender"]++
+		case s.Held:
+			n["route"]++
 		}
 	}
 	return n

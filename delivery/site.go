@@ -54,15 +54,19 @@ type site struct {
 	dialled   int
 }
 
+// placeRoute begins the names of sites that are smarthosts.
+const placeRoute = "route/"
+
 // usualEgress is the name of the addresses that the system chooses.
 const usualEgress = "default"
 
 const (
 	startWindow  = 2
 	deadCohorts  = 3
-	firstPause   = time.Minute // or the first wait between attempts, if that is shorter
-	longestPause = time.Hour   // or the last one
-	heldPause    = time.Hour   // between two probes of a route that refuses us
+	firstPause   = time.Minute    // or the first wait between attempts, if that is shorter
+	longestPause = time.Hour      // or the last one
+	heldPause    = time.Hour      // between two probes of a route that refuses us
+	holdProven   = 24 * time.Hour // how long after the last probe's pause a sender counts as refused
 	sitesKept    = 4096
 	parkedKept   = 4096
 )
@@ -73,7 +77,7 @@ func (q *Queue) siteOf(where courier.Site, domain string, now time.Time) *site {
 	g := Provider{Name: domain}
 	switch {
 	case where.Route != "":
-		name = "route/" + where.Route
+		name = placeRoute + where.Route
 	case where.Name != "":
 		g = providerOf(q.o.Providers, where.Name)
 		if name = "mx/" + g.Name; where.Egress != "" {
@@ -145,11 +149,19 @@ func (q *Queue) feedback(s *site, res courier.Result, now time.Time) {
 	defer q.mu.Unlock()
 	switch {
 	case res.Class == courier.SenderScoped && res.Route != "":
+		reason, wait := words(res), min(heldPause, 2*slices.Max(q.o.Retry))
+		what := "outbound route held: it refuses our account"
+		if res.Code == 0 {
+			// Nobody has refused us: we have no token, or no such route. Finding
+			// out whether that has changed locks no account.
+			reason, wait = unusable(res), q.nextPause(s)
+			what = "outbound route held: it cannot be used"
+		}
 		if !s.held {
 			s.held = true
-			q.alert("outbound route held: it refuses our account", "route", s.route, "code", res.Code, "enhanced", res.Enhanced, "text", res.Text)
+			q.alert(what, "route", res.Route, "code", res.Code, "enhanced", res.Enhanced, "text", res.Text, "cause", res.Err)
 		}
-		s.pause(now, min(spreadOut(heldPause, spread), 2*slices.Max(q.o.Retry)), words(res), 0)
+		s.pause(now, spreadOut(wait, spread), reason, 0)
 	case res.Class == courier.SiteScoped:
 		s.pause(now, spreadOut(q.nextPause(s), spread), words(res), min(res.After, longestWait))
 	case res.Class == courier.Temporary && res.Phase.Session() && res.Phase != "":
@@ -158,6 +170,9 @@ func (q *Queue) feedback(s *site, res courier.Result, now time.Time) {
 			s.pause(now, spreadOut(q.nextPause(s), spread), words(res), 0)
 		}
 	case res.Class == courier.Success || res.Code != 0:
+		if s.held {
+			q.o.Log.Info("outbound route works again", "route", s.route)
+		}
 		q.sched.frees = append(q.sched.frees, s.good(res.Class == courier.Success)...)
 	}
 }
@@ -253,6 +268,33 @@ func (s *site) park(lane string) {
 func words(res courier.Result) string {
 	l := Last{Code: res.Code, Enhanced: res.Enhanced, Text: res.Text, MX: res.Host}
 	return clip(l.String())
+}
+
+// unusable tells why a route is held that has not refused us, with the cause:
+// only a person can mend it.
+func unusable(res courier.Result) string {
+	if res.Err == nil {
+		return words(res)
+	}
+	return clip(words(res) + ": " + res.Err.Error())
+}
+
+// refused reports whether a parcel waits for something that only we can repair:
+// its smarthost cannot be used by us, or receivers refuse its sender. No time is
+// too long for that.
+func (q *Queue) refused(ctx context.Context, p *row) bool {
+	route := ""
+	if q.locator != nil {
+		route = q.locator.Site(ctx, p.domain(), p.Way).Route
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if h := q.senders[p.sender()]; h != nil && !h.over && h.until.Add(holdProven).After(q.o.Now()) {
+		return true
+	}
+	name := placeRoute + route
+	s := q.sites[name]
+	return route != "" && (s != nil && s.held || s == nil && q.paused[name].Held)
 }
 
 // alert tells the operator of something only a person can repair. It is called

@@ -84,7 +84,7 @@ func (q *Queue) walkOn(ctx context.Context, after store.Key) (next store.Key, er
 		switch {
 		case lost[p.ID]:
 			err = q.tend(ctx, p.ID, q.restore)
-		case now.Sub(p.Due) > overdue && q.expired(p, now) && q.inTheWay(ctx, p) == nil:
+		case now.Sub(p.Due) > overdue && q.expired(p, now) && q.inTheWay(ctx, p) == nil && !q.refused(ctx, p):
 			err = q.tend(ctx, p.ID, q.giveUp)
 		case p.news(now) > p.Told:
 			err = q.tend(ctx, p.ID, q.tellDelay)

@@ -252,6 +252,73 @@ deliver_to = { route = "helpdesk", address = "inbox@desk.internal" }
 	}
 }
 
+// An authority that will not give a token shuts a way and harms no mail: it waits,
+// and doctor and the metrics say why.
+func TestTokenIsRefused(t *testing.T) {
+	cert, authority := newServerCert(t)
+	provider := &shelf{token: "access-1"}
+	submission := smtp.NewServer(provider)
+	submission.Domain, submission.TLSConfig = "provider.example", &tls.Config{Certificates: []tls.Certificate{cert}}
+	submission.ErrorLog = quiet{}
+	port := listen(t, submission, "tcp", "127.0.0.1:0")
+	tokens := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"error":"invalid_grant","error_description":"AADSTS700082: the refresh token has expired"}`)
+	}))
+	t.Cleanup(tokens.Close)
+	t.Setenv("SSL_CERT_FILE", write(t, "web.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tokens.Certificate().Raw})))
+
+	d := newDaemon(t, `outbound = { route = "provider", retry = ["1s"], expire = "1h" }`, `
+[route.provider]
+host = "localhost:`+port+`"
+ca = "`+write(t, "ca.pem", authority)+`"
+user = "support@help.example"
+[route.provider.oauth]
+token_url = "`+tokens.URL+`"
+client_id = "client"
+client_secret = "hush-4711"
+refresh_token = "refresh-4711"
+
+[queue.support]
+address = "support@help.example"
+agents = ["otto"]
+trusted_forwarders = ["127.0.0.1/32"]
+`)
+	d.start()
+	if _, err := sendMail(d.smtp, anna, []string{desk}, mailText(anna, desk, "", "Printer", "<w1@customer.example>", nil, "It burns.\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	doctor := ""
+	peers.WaitFor(t, 30*time.Second, "doctor to see it", func() bool {
+		doctor, _ = d.cli("", "doctor")
+		return strings.Contains(doctor, "route/provider")
+	})
+	for line := range strings.Lines(doctor) {
+		if strings.Contains(line, "route/provider") && (!strings.HasPrefix(line, "FAIL") || !strings.Contains(line, "invalid_grant") || !strings.Contains(line, "outbound resume route/provider")) {
+			t.Error(line)
+		}
+	}
+	res, err := http.Get("http://" + d.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	metrics, _ := io.ReadAll(res.Body)
+	for _, line := range []string{`ticketgate_outbound_refused{kind="route"} 1`, "ticketgate_outbound_alerts_total 1"} {
+		if !bytes.Contains(metrics, []byte(line+"\n")) {
+			t.Errorf("no metric %s", line)
+		}
+	}
+	waiting := list[struct{ State string }](d, "/outbound", nil)
+	if len(waiting) == 0 {
+		t.Error("no mail waits")
+	}
+	d.terminate()
+	if n := strings.Count(d.log.String(), "outbound route held"); n != 1 || strings.Contains(d.log.String()+doctor, "4711") {
+		t.Errorf("%d alerts in the log, or a secret:\n%s", n, d.log.String())
+	}
+}
+
 type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
