@@ -328,7 +328,7 @@ func (p *program) openOutbound(ctx context.Context) error {
 		Outbox: p.outbound,
 
 		UnsubscribeURL: p.publicURL() + api.UnsubscribePath,
-		TicketURL:      p.publicURL() + "/t/",
+		TicketURL:      p.publicURL() + api.TicketPath,
 		Random:         p.world.random,
 		Log:            p.world.log,
 		Registerer:     p.world.metrics,

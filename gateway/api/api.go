@@ -124,6 +124,7 @@ func New(o Options) (*API, error) {
 	if a.spec, err = a.document(); err != nil {
 		return nil, err
 	}
+	a.mux.HandleFunc("GET "+TicketPath+"{number}", a.permalink)
 	a.mux.HandleFunc("GET "+Base+"/openapi.json", a.serveSpec)
 	a.mux.HandleFunc("/", a.serveNothing)
 	return a, nil

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"html/template"
 	"net/http"
 	"time"
 
@@ -96,20 +95,6 @@ func (a *API) removeOptOut(ctx context.Context, in *struct {
 	return nil, a.o.OptOuts.RemoveOptOut(ctx, asking(ctx).identity.Actor, in.Address)
 }
 
-// unsubscribePage is what a person sees. It loads nothing and runs nothing.
-var unsubscribePage = template.Must(template.New("unsubscribe").Parse(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex"><title>{{.Title}}</title></head>
-<body><main><h1>{{.Title}}</h1>
-<p>{{.Text}}</p>
-{{if .Ask}}<form method="post"><button type="submit">Stop these mails</button></form>
-{{end}}</main></body></html>
-`))
-
-type unsubscribeText struct {
-	Title, Text string
-	Ask         bool
-}
-
 // askUnsubscribe shows the question. It changes nothing: programs that look
 // for dangerous links follow every one of them.
 func (a *API) askUnsubscribe(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +103,7 @@ func (a *API) askUnsubscribe(w http.ResponseWriter, r *http.Request) {
 		a.unsubscribed(w, r, err)
 		return
 	}
-	writeUnsubscribe(w, http.StatusOK, unsubscribeText{"Stop automatic mails?",
+	writePage(w, http.StatusOK, pageText{"Stop automatic mails?",
 		"This ends automatic mails to " + address + ", such as acknowledgements and copies. Personal answers will still arrive.", true})
 }
 
@@ -131,23 +116,14 @@ func (a *API) unsubscribe(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) unsubscribed(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
-		writeUnsubscribe(w, http.StatusOK, unsubscribeText{"Done", "You will get no more automatic mails from us. Personal answers will still arrive.", false})
+		writePage(w, http.StatusOK, pageText{"Done", "You will get no more automatic mails from us. Personal answers will still arrive.", false})
 		return
 	}
 	switch p := a.problem(r.Context(), err); p.Status {
 	case http.StatusNotFound:
-		writeUnsubscribe(w, p.Status, unsubscribeText{"This link is not valid", "It may be incomplete, or too old. Reply to the mail instead, and a person will see to it.", false})
+		writePage(w, p.Status, pageText{"This link is not valid", "It may be incomplete, or too old. Reply to the mail instead, and a person will see to it.", false})
 	default:
 		w.Header().Set("Retry-After", retryAfter)
-		writeUnsubscribe(w, http.StatusServiceUnavailable, unsubscribeText{"Not now", "Something went wrong on our side. Please try again in a moment.", false})
+		writePage(w, http.StatusServiceUnavailable, pageText{"Not now", "Something went wrong on our side. Please try again in a moment.", false})
 	}
-}
-
-func writeUnsubscribe(w http.ResponseWriter, status int, text unsubscribeText) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	w.WriteHeader(status)
-	_ = unsubscribePage.Execute(w, text) // a reader that went away needs no page
 }

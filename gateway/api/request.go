@@ -113,6 +113,9 @@ func (a *API) withToken(next http.Handler) http.Handler {
 		}
 		identity, err := a.verify(r)
 		switch {
+		case errors.Is(err, errNoToken) && strings.HasPrefix(r.URL.Path, TicketPath) && strings.Contains(r.Header.Get("Accept"), "text/html"):
+			explainPermalink(w)
+			return
 		case errors.Is(err, login.ErrToken), errors.Is(err, errNoToken):
 			unauthenticated(w, r, err)
 			return

@@ -80,7 +80,7 @@ func (a *API) ticket(t *ticketing.Ticket) *Ticket {
 		SolvedAt: moment(t.SolvedAt), SnoozedUntil: moment(t.SnoozedUntil),
 		DueAt: moment(t.DueAt), TimeMinutes: t.Minutes, TaskAddress: orNull(a.o.Desk.TaskAddress(t)),
 		CCs: []Person{}, Followers: []Follower{}, Links: []Link{},
-		URL: fmt.Sprintf("%s/t/%d", a.o.PublicURL, t.Number),
+		URL: fmt.Sprintf("%s%s%d", a.o.PublicURL, TicketPath, t.Number),
 	}
 	for _, p := range t.CCs {
 		out.CCs = append(out.CCs, Person(p))
