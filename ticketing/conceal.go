@@ -13,7 +13,7 @@ import (
 type Received struct {
 	Address string    // folded
 	How     string    // wrote (he is the author), addressed (he stood in the mail), mailed, backlog
-	State   string    // of a mailed copy: queued sent deferred …; "" otherwise
+	State   string    // of a mailed copy: sent, bounced …, active while an attempt is under way; "" otherwise
 	At      time.Time // when he got it, or when that state was reached
 }
 
@@ -27,9 +27,10 @@ type visibilityChange struct {
 const flagMadeInternal = "made_internal"
 
 // SetVisibility makes a public message internal, and returns who outside has it
-// already: later mails, quotes and backlogs leave it out, but what is sent is
-// sent. Copies that still wait in the outbound queue stand in the list with
-// their state. It makes an internal message of a customer public again, and
+// already: later mails, quotes and backlogs leave it out, and copies that still
+// wait in the outbound queue are taken back, but what is sent is sent. An answer
+// that waits and quotes the message, and a backlog that holds it, are written
+// anew without it. It makes an internal message of a customer public again, and
 // mails it; what agents noted can only be said anew, as a reply.
 //
 // Setting what is set changes nothing. Light agents may not.
@@ -47,15 +48,20 @@ func (d *Desk) SetVisibility(ctx context.Context, by Actor, id, visibility strin
 		if err != nil {
 			return err
 		}
-		if out, received, err = m, nil, nil; err != nil {
-			return err
+		out, received = m, nil
+		concealed := false
+		if visibility == "internal" && m.Visibility == "public" {
+			m.Visibility, m.ConcealedAt = "internal", w.now
+			if err := w.takeBack(m); err != nil {
+				return err
+			}
+			concealed = true
 		}
-		if received, err = w.receivedBy(m); err != nil || m.Visibility == visibility {
+		if received, err = w.receivedBy(m); err != nil || m.Visibility == visibility && !concealed {
 			return err
 		}
 		change := visibilityChange{Message: m.ID, Visibility: visibility}
-		if visibility == "internal" {
-			m.Visibility = "internal"
+		if concealed {
 			if !slices.Contains(m.Flags, flagMadeInternal) {
 				m.Flags = append(m.Flags, flagMadeInternal)
 			}
@@ -82,7 +88,7 @@ func (w *work) publish(t *ticketRow, by Actor, m *Message) error {
 	if m.Kind != "customer" || !customerRole(m.Author.Role) {
 		return &Error{Kind: Refused, Text: "only what a customer wrote can become public; say it anew in a reply"}
 	}
-	m.Visibility = "public"
+	m.Visibility, m.ConcealedAt = "public", time.Time{}
 	m.Flags = slices.DeleteFunc(m.Flags, func(f string) bool { return f == flagMadeInternal })
 	audience := slices.DeleteFunc(w.d.audience(t, eventPublic), func(r Recipient) bool {
 		return r.Agent != "" || message.Fold(r.Address) == message.Fold(m.Author.Address)
@@ -118,14 +124,19 @@ func (w *work) receivedBy(m *Message) ([]Received, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(Received{Address: row.Recipient, How: "mailed", State: row.State, At: row.At})
+		if state, got := w.d.mayHaveGot(row.State, row.Unsure, m); got {
+			add(Received{Address: row.Recipient, How: "mailed", State: state, At: row.At})
+		}
 	}
 	for row, err := range w.d.sent.Scan(w.tx, store.Query{Prefix: ticketKey(m.Ticket)}) {
 		if err != nil {
 			return nil, err
 		}
-		if row.Backlog != "" && row.Upto >= m.Seq && row.Except != m.ID {
-			add(Received{Address: row.Backlog, How: "backlog", At: row.At})
+		if row.Backlog == "" || row.Upto < m.Seq || row.Except == m.ID || !m.ConcealedAt.IsZero() && !row.At.Before(m.ConcealedAt) {
+			continue
+		}
+		if state, got := w.d.mayHaveGot(row.State, row.Unsure, m); got {
+			add(Received{Address: row.Backlog, How: "backlog", State: state, At: row.At})
 		}
 	}
 	return out, nil

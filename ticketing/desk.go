@@ -38,6 +38,7 @@ type Options struct {
 	// not empty, is news for the administrator. nil leaves it to notify.
 	Acked       func(tx store.Tx, address string) (had bool, alarm string, err error)
 	Outbox      Outbox     // takes the mails of queues with DeliverTo; nil if there are none
+	Recaller    Recaller   // takes mails back that were not sent yet; nil takes none back
 	SenderFlood FloodLimit // what one author may write to one queue; the zero value is no limit
 	// Heard and Bounced are told what mail says about addresses: one that
 	// writes is good, one whose mail is reported as failed may not be. They run
@@ -66,6 +67,7 @@ type Desk struct {
 	acked   func(store.Tx, string) (bool, string, error)
 	texts   texts
 	outbox  Outbox
+	recall  Recaller
 	present presences
 	tables
 	staff
@@ -89,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	}
 	d := &Desk{
 		db: o.DB, blobs: o.Blobs, journal: o.Journal, agenda: o.Agenda,
-		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked, heard: o.Heard, bounced: o.Bounced, outbox: o.Outbox,
+		random: o.Random, log: o.Log, limits: o.Limits, flood: o.SenderFlood, admin: o.Admin, acked: o.Acked, heard: o.Heard, bounced: o.Bounced, outbox: o.Outbox, recall: o.Recaller,
 		tables: newTables(), staff: *s,
 	}
 	for _, q := range o.Queues {

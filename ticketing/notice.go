@@ -47,4 +47,10 @@ type Sent struct {
 	Backlog string    `json:"backlog,omitempty"` // folded address of who was told the messages before
 	Upto    int       `json:"upto,omitempty"`    // up to this one
 	Except  string    `json:"except,omitempty"`  // but for this
+
+	// Of a backlog, what became of its mail.
+	State  string `json:"state,omitempty"` // as of a Delivery; owed while there is no mail, "" of old if nobody knows
+	Parcel string `json:"parcel,omitempty"`
+	Unsure bool   `json:"unsure,omitempty"` // it may have arrived nevertheless
+	Retell bool   `json:"retell,omitempty"` // if it is cancelled, a new one is owed
 }

@@ -51,6 +51,7 @@ func (w *work) notice(t *ticketRow, n Notice) (mail uint32, err error) {
 		sent.Visible = visible(t)
 	case EventBacklog:
 		sent.Visible, sent.Backlog, sent.Upto, sent.Except = visible(t), message.Fold(n.Audience[0].Address), n.Upto, n.Except
+		sent.State = stateOwed
 	}
 	if err := w.d.sent.Put(w.tx, &sent); err != nil {
 		return 0, err

@@ -61,12 +61,15 @@ func fate(b *message.Bounce, person uint32) *message.BounceRecipient {
 // are news for nobody: they only show on the message.
 func (w *work) bounced(t *ticketRow, in *incoming, token *message.Token, _ *Message) error {
 	sent, err := w.d.sent.Find(w.tx, sentKey(token.Ticket, token.Mail))
-	if err != nil || sent == nil || sent.Message == "" {
+	if err != nil || sent == nil || sent.Message == "" && sent.Backlog == "" {
 		return err
 	}
 	about := fate(in.bounce, token.Person)
 	if about == nil {
 		return nil // a report nobody can read changes nothing; it is on the ticket
+	}
+	if sent.Backlog != "" {
+		return w.bouncedBacklog(sent, about)
 	}
 	row, err := w.deliveryOf(sent.Message, token.Person)
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 // parcel (delivery's Ledger). A permanent failure, and a hold that only a person
 // can end, is an event on the ticket and tells its agents, once; a long delay is
 // an event only. A mail to staff that failed tells nobody: that news would fail
-// the same way. Reports of parcels that carry no message are not kept.
+// the same way. Of parcels that carry no message, those of backlogs are kept:
+// whom the earlier messages did not reach stands on the ticket.
 func (d *Desk) Settled(tx store.Tx, r message.Report) error {
-	if r.Message == "" || r.Recipient == "" {
+	if r.Recipient == "" || r.Message == "" && r.Mail == 0 {
 		return nil
 	}
 	w := d.begin(tx)
@@ -22,12 +23,21 @@ func (d *Desk) Settled(tx store.Tx, r message.Report) error {
 	if at.IsZero() {
 		at = w.now
 	}
-	row := deliveryRow{Message: r.Message, MailID: clip(r.MailID, maxID), Delivery: Delivery{
+	if r.Message == "" {
+		return w.settleBacklog(&r, at)
+	}
+	row := deliveryRow{Message: r.Message, MailID: clip(r.MailID, maxID), Unsure: r.Unsure, Delivery: Delivery{
 		Recipient: clip(r.Recipient, maxAddress), Parcel: clip(r.Parcel, 64), State: r.State, Attempts: r.Attempts,
 		Code: r.Code, Enhanced: clip(r.Enhanced, 20), Text: clip(r.Text, maxDiagnostic), MX: clip(r.MX, maxAddress), TLS: clip(r.TLS, 120), At: at.UTC(),
 	}}
 	worse, err := w.deliver(&row)
 	stuck := r.State == "held" && r.Hold != ""
+	if err == nil && row.State == "cancelled" && row.Retell {
+		if err := w.retell(row.Message, []string{message.Fold(row.Recipient)}); err != nil {
+			return err
+		}
+		return w.finish()
+	}
 	if err != nil || !worse && !stuck && r.Delayed <= 0 {
 		return err
 	}
@@ -67,6 +77,7 @@ func (w *work) deliver(row *deliveryRow) (worse bool, err error) {
 	if old != nil && row.MailID == "" {
 		row.MailID = old.MailID
 	}
+	row.Retell = old != nil && old.Retell && old.Parcel == row.Parcel
 	worse = lost(row.State) && (old == nil || !lost(old.State))
 	return worse, w.d.deliveries.Put(w.tx, row)
 }

@@ -111,7 +111,7 @@ func (d *Desk) splittable(m *Message) bool {
 
 // copyOf is a message as the first one of another ticket. What answered
 // internal text may quote it, and stays internal; so does what somebody made
-// internal.
+// internal, also in a copy of the copy.
 func (w *work) copyOf(m *Message, s *seeds) (*Message, error) {
 	id, err := s.id("msg_", w.now)
 	if err != nil {
@@ -124,7 +124,7 @@ func (w *work) copyOf(m *Message, s *seeds) (*Message, error) {
 		c.Visibility = "internal"
 	}
 	c.Flags = slices.DeleteFunc(slices.Clone(m.Flags), func(f string) bool {
-		return slices.Contains([]string{flagThirdParty, flagRefused, flagAccepted, flagMadeInternal, "cc_wrote_to_us_only", "two_tokens"}, f)
+		return slices.Contains([]string{flagThirdParty, flagRefused, flagAccepted, "cc_wrote_to_us_only", "two_tokens"}, f)
 	})
 	return &c, nil
 }

@@ -75,6 +75,8 @@ type arrivalRow struct {
 type deliveryRow struct {
 	Message string `json:"message"`
 	MailID  string `json:"mail_id,omitempty"` // Message-ID of the mail to this recipient
+	Unsure  bool   `json:"unsure,omitempty"`  // it may have arrived, although it is not sent
+	Retell  bool   `json:"retell,omitempty"`  // if it is cancelled, a new one is owed
 	Delivery
 }
 

@@ -81,7 +81,7 @@ func (d *Desk) threadOf(r store.Reader, t *ticketRow, person string) (root strin
 		if err != nil {
 			return "", nil, err
 		}
-		if row != nil {
+		if row != nil && row.State != "cancelled" {
 			id := row.MailID
 			if id == "" {
 				id = d.mailID(t, m, folded)

@@ -183,6 +183,7 @@ type Message struct {
 	Mail         uint32            `json:"mail,omitempty"`    // number of the mail of ours that tells it, 0 = none does
 	Date         time.Time         `json:"date,omitzero"`     // the author's clock; zero if unreadable
 	ReceivedAt   time.Time         `json:"received_at"`
+	ConcealedAt  time.Time         `json:"concealed_at,omitzero"` // when it was made internal; zero if it is public again
 }
 
 // CommandResult is one command line of an agent's mail.

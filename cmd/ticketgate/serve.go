@@ -229,6 +229,7 @@ func (p *program) openDesk(ctx context.Context) (err error) {
 		Agents:     agentsOf(p.cfg),
 		Admin:      string(p.cfg.Admin),
 		Outbox:     lateOutbox{p},
+		Recaller:   lateOutbox{p},
 		Random:     p.world.random,
 		Acked:      notify.NewAcks().Had,
 		Log:        p.world.log,

@@ -236,3 +236,11 @@ func (l lateOutbox) Submit(tx store.Tx, o message.Outbound) error {
 	}
 	return l.p.outbound.Submit(tx, o)
 }
+
+// Recall: see Submit.
+func (l lateOutbox) Recall(tx store.Tx, parcel, reason string) (gone bool, err error) {
+	if l.p.outbound == nil {
+		return false, errors.New("the outbound queue is not open yet")
+	}
+	return l.p.outbound.Recall(tx, parcel, reason)
+}

@@ -27,7 +27,7 @@ func (a *API) registerParticipants() {
 		Summary: "Leave a third party outside; its message stays internal"}, write}, a.refuseParticipant)
 	register(a, operation{huma.Operation{OperationID: "change-message", Method: http.MethodPatch, Path: "/messages/{id}", Tags: messageTags,
 		Summary:     "Change who sees a message",
-		Description: "A public message that becomes internal is left out of later mails, quotes and backlogs. received_by lists who outside has it already. An internal message of a customer may become public and is mailed then."}, write}, a.changeMessage)
+		Description: "A public message that becomes internal is left out of later mails, quotes and backlogs. Copies that wait to be sent are taken back. received_by lists who outside has it already. An internal message of a customer may become public and is mailed then."}, write}, a.changeMessage)
 }
 
 type participantInput struct {
@@ -53,7 +53,7 @@ func (a *API) refuseParticipant(ctx context.Context, in *participantInput) (*tic
 type Received struct {
 	Address string    `json:"address"`
 	How     string    `json:"how" enum:"wrote,addressed,mailed,backlog"`
-	State   *string   `json:"state" doc:"of a mailed copy; what is not sent yet can still be dropped from the outbound queue"`
+	State   *string   `json:"state" doc:"of a mailed copy: sent, bounced …; active while an attempt is under way. What waited was taken back and is not listed"`
 	At      time.Time `json:"at"`
 }
 

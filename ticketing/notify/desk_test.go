@@ -23,7 +23,7 @@ type ledger struct {
 }
 
 func (l ledger) Submit(tx store.Tx, o message.Outbound) error {
-	err := l.desk.Settled(tx, message.Report{Parcel: o.ID, Message: o.Message, MailID: o.MailID, Ticket: o.Ticket, Queue: o.Queue, Recipient: o.To, State: "queued", At: tx.Now()})
+	err := l.desk.Settled(tx, message.Report{Parcel: o.ID, Message: o.Message, MailID: o.MailID, Mail: o.Mail, Ticket: o.Ticket, Queue: o.Queue, Recipient: o.To, State: "queued", At: tx.Now()})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,8 @@ func threadFields(a *affair, l letter) []message.Field {
 		return nil
 	}
 	var fields []message.Field
-	if v := a.mail.Header.Text("Thread-Topic"); v != "" && len(v) <= most && (l.staff() || !byUs(a.msg)) {
+	_, byStaff := a.staffAt(a.msg.Author.Address) // proven or not
+	if v := a.mail.Header.Text("Thread-Topic"); v != "" && len(v) <= most && (l.staff() || !byStaff && !byUs(a.msg)) {
 		fields = append(fields, message.Field{Name: "Thread-Topic", Value: v})
 	}
 	if v := strings.Join(strings.Fields(a.mail.Header.Get("Thread-Index")), ""); v != "" && len(v) <= most && base64Only(v) {

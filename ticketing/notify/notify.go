@@ -42,6 +42,7 @@ type Desk interface {
 	Admin() string
 	Raw(ctx context.Context, m *ticketing.Message) (*blob.Reader, error)
 	Reply(ctx context.Context, m *ticketing.Message, mail *message.Mail) (message.Reply, error)
+	StillPublic(tx store.Tx, ticket uint64, ids []string) (bool, error)
 	Thread(ctx context.Context, ticket uint64, person string) (inReplyTo string, references []string, err error)
 }
 

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,6 +82,9 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
 	var refused []refusal
 	err = n.o.DB.Update(ctx, func(tx store.Tx) (err error) {
+		if err := n.unconcealed(tx, a, parcels); err != nil {
+			return err
+		}
 		var sent []parcel
 		if sent, refused, err = n.allow(tx, parcels); err != nil {
 			return err
@@ -94,6 +98,9 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 		}
 		return n.submit(tx, job, sent)
 	})
+	if errors.Is(err, errConcealed) {
+		return n.tell(ctx, job)
+	}
 	if err != nil {
 		return err
 	}
@@ -232,7 +239,7 @@ func (n *Notifier) lastPublic(ctx context.Context, a *affair) (*quotation, error
 			return nil, err
 		}
 		text = a.forCustomers(prev, text)
-		return &quotation{author: a.authorName(prev), at: prev.ReceivedAt, text: text}, nil
+		return &quotation{id: prev.ID, author: a.authorName(prev), at: prev.ReceivedAt, text: text}, nil
 	}
 	return nil, nil
 }

@@ -16,6 +16,7 @@ import (
 
 // quotation is an earlier public message quoted under an answer.
 type quotation struct {
+	id     string // of the message
 	author string
 	at     time.Time
 	text   string

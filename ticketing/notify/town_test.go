@@ -52,6 +52,12 @@ type town struct {
 	latest uint64 // the ticket of the last message
 
 	repeated []string // marks in the mail a customer sent last
+
+	known     map[string]string   // the visibility of messages, as far as it was looked at
+	opened    string              // the message that the last deed was to make public
+	concealed map[string]bool     // messages that somebody made internal, and copies of them
+	waiting   []*parcelMail       // written and not sent yet
+	sentTo    map[string][]string // customers, by the message they were sent
 }
 
 // citizen is somebody with a mailbox.
@@ -81,16 +87,53 @@ type parcelMail struct {
 	by   string // who sent it, "" = the desk
 }
 
-// postOffice is the outbox: what it takes is delivered when the transaction
-// commits.
+// postOffice is the outbox: what it takes can be delivered when the transaction
+// has committed, and taken back until then.
 type postOffice struct {
 	desk *ticketing.Desk
 	mu   sync.Mutex
 	new  []message.Outbound
+
+	recalled int
+}
+
+// Recall takes a mail back that has not been delivered.
+func (p *postOffice) Recall(tx store.Tx, parcel, _ string) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.new, func(o message.Outbound) bool { return o.ID == parcel })
+	if i < 0 {
+		return false, nil
+	}
+	o := p.new[i]
+	err := p.desk.Settled(tx, message.Report{Parcel: o.ID, Message: o.Message, MailID: o.MailID, Mail: o.Mail, Ticket: o.Ticket, Queue: o.Queue, Recipient: o.To, State: "cancelled", At: tx.Now()})
+	if err != nil {
+		return false, err
+	}
+	tx.OnCommit(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.new = slices.DeleteFunc(p.new, func(o message.Outbound) bool { return o.ID == parcel })
+		p.recalled++
+	})
+	return true, nil
+}
+
+// sent ends a mail's wait.
+func (w *town) sent(p *parcelMail) {
+	w.post.mu.Lock()
+	w.post.new = slices.DeleteFunc(w.post.new, func(o message.Outbound) bool { return o.ID == p.ID })
+	w.post.mu.Unlock()
+	err := w.db.Update(context.Background(), func(tx store.Tx) error {
+		return w.desk.Settled(tx, message.Report{Parcel: p.ID, Message: p.Message, MailID: p.MailID, Mail: p.Mail, Ticket: p.Ticket, Queue: p.Queue, Recipient: p.To, State: "sent", Attempts: 1, At: tx.Now()})
+	})
+	if err != nil {
+		w.fatal("settled: %v", err)
+	}
 }
 
 func (p *postOffice) Submit(tx store.Tx, o message.Outbound) error {
-	err := p.desk.Settled(tx, message.Report{Parcel: o.ID, Message: o.Message, MailID: o.MailID, Ticket: o.Ticket, Queue: o.Queue, Recipient: o.To, State: "queued", At: tx.Now()})
+	err := p.desk.Settled(tx, message.Report{Parcel: o.ID, Message: o.Message, MailID: o.MailID, Mail: o.Mail, Ticket: o.Ticket, Queue: o.Queue, Recipient: o.To, State: "queued", At: tx.Now()})
 	if err != nil {
 		return err
 	}
@@ -121,7 +164,8 @@ const staffMark = "o.qz7" // in every address of staff, and in no token
 
 func newTown(t testing.TB, seed uint64) *town {
 	t.Helper()
-	w := &town{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), clock: &clock{t: noon}, marks: map[string]*mark{}, seen: map[string]int{}}
+	w := &town{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), clock: &clock{t: noon}, marks: map[string]*mark{}, seen: map[string]int{},
+		known: map[string]string{}, concealed: map[string]bool{}, sentTo: map[string][]string{}, post: &postOffice{}}
 	db, err := pebble.OpenMem(pebble.Options{Now: func() time.Time { w.clock.move(time.Millisecond); return w.clock.now() }})
 	if err != nil {
 		t.Fatal(err)
@@ -139,11 +183,12 @@ func newTown(t testing.TB, seed uint64) *town {
 	w.desk, err = ticketing.Open(context.Background(), ticketing.Options{
 		DB: db, Blobs: w.blobs, Journal: journal.New(db), Agenda: due, Queues: queues, Agents: townAgents, Admin: "admin@staff.example",
 		Random: &seeded{r: rand.NewChaCha8([32]byte{1, byte(seed), byte(seed >> 8)})}, Acked: NewAcks().Had,
+		Recaller: w.post,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.post = &postOffice{desk: w.desk}
+	w.post.desk = w.desk
 	w.n = New(Options{DB: db, Blobs: w.blobs, Agenda: due, Desk: w.desk, Outbox: w.post, Random: &seeded{r: rand.NewChaCha8([32]byte{2, byte(seed)})}, TicketURL: "https://desk.example/t/"})
 	for i := range townAgents {
 		a := &townAgents[i]
@@ -397,8 +442,8 @@ func (w *town) parse(raw string) *message.Mail {
 	return m
 }
 
-// deliver tells what is due, and puts the desk's new mails into mailboxes.
-func (w *town) deliver() []*parcelMail {
+// tell tells what is due, and returns the desk's new mails. They wait.
+func (w *town) tell() []*parcelMail {
 	for {
 		worked, _, err := w.n.Step(context.Background())
 		if err != nil {
@@ -409,23 +454,45 @@ func (w *town) deliver() []*parcelMail {
 		}
 	}
 	w.post.mu.Lock()
-	list := w.post.new
-	w.post.new = nil
+	list := slices.Clone(w.post.new)
 	w.post.mu.Unlock()
 	var out []*parcelMail
 	for _, o := range list {
+		if slices.ContainsFunc(w.waiting, func(p *parcelMail) bool { return p.ID == o.ID }) {
+			continue
+		}
 		raw, err := w.blobs.ReadAll(context.Background(), o.SHA256, 1<<30)
 		if err != nil {
 			w.fatal("the mail to %s: %v", o.To, err)
 		}
 		p := &parcelMail{Outbound: o, raw: string(raw), mail: w.parse(string(raw))}
 		out = append(out, p)
-		c := w.citizenAt(o.To)
-		if c == nil {
+		if w.citizenAt(o.To) == nil {
 			w.fatal("a mail to %s, whom nobody knows", o.To)
 		}
-		c.keep(p)
+		w.waiting = append(w.waiting, p)
 	}
+	return out
+}
+
+// deliver puts mails that wait into mailboxes: most of them, or all.
+func (w *town) deliver(all bool) []*parcelMail {
+	var out, left []*parcelMail
+	for _, p := range w.waiting {
+		w.post.mu.Lock()
+		there := slices.ContainsFunc(w.post.new, func(o message.Outbound) bool { return o.ID == p.ID })
+		w.post.mu.Unlock()
+		switch {
+		case !there: // taken back
+		case !all && w.chance(30):
+			left = append(left, p)
+		default:
+			w.sent(p)
+			w.citizenAt(p.To).keep(p)
+			out = append(out, p)
+		}
+	}
+	w.waiting = left
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ticketgate/ticketing"
@@ -18,7 +19,13 @@ import (
 //   - no command line of an agent reaches a customer,
 //   - no address of staff stands in a mail to a customer, or in the header of a
 //     mail to anybody but its owner,
-//   - nobody is told twice of one event, nor of his own doing.
+//   - nobody is told twice of one event, nor of his own doing,
+//   - what became internal while a mail waited is not sent,
+//
+// and of the messages:
+//
+//   - nothing becomes public but what somebody decided to show, whatever is
+//     merged, split or moved.
 //
 // TICKETGATE_TOWN_STEPS asks for more steps than a test run has time for.
 func TestTown(t *testing.T) {
@@ -32,6 +39,12 @@ func TestTown(t *testing.T) {
 		seeds = max(1, uint64(n/steps))
 	}
 	only := os.Getenv("TICKETGATE_TOWN_SEED")
+	var recalled atomic.Int64
+	t.Cleanup(func() {
+		if only == "" && !t.Failed() && recalled.Load() < int64(seeds) {
+			t.Errorf("only %d mails were taken back", recalled.Load())
+		}
+	})
 	for seed := range seeds {
 		if only != "" && only != strconv.FormatUint(seed, 10) {
 			continue
@@ -42,10 +55,11 @@ func TestTown(t *testing.T) {
 			customers, staff := 0, 0
 			for range steps {
 				w.step()
+				w.checkVisibility()
 				if w.late = w.chance(25); w.late {
 					continue
 				}
-				for _, p := range w.deliver() {
+				for _, p := range w.tell() {
 					if w.citizenAt(p.To).agent == "" {
 						customers++
 						w.checkCustomerMail(p)
@@ -54,7 +68,14 @@ func TestTown(t *testing.T) {
 						w.checkStaffMail(p)
 					}
 				}
+				for _, p := range w.deliver(false) {
+					w.checkSent(p)
+				}
 			}
+			for _, p := range w.deliver(true) {
+				w.checkSent(p)
+			}
+			recalled.Add(int64(w.post.recalled))
 			if customers < steps/10 || staff < steps/2 {
 				t.Errorf("only %d mails to customers and %d to staff: the town sleeps", customers, staff)
 			}
@@ -155,7 +176,6 @@ func (w *town) checkCustomerMail(p *parcelMail) {
 			w.fatal("%s is told of message %s, which says nothing (%v)\n%s", p.To, p.Message, err, all)
 		}
 	}
-	w.checkTwice(p)
 }
 
 func (w *town) checkStaffMail(p *parcelMail) {
@@ -186,7 +206,77 @@ func (w *town) checkStaffMail(p *parcelMail) {
 			w.fatal("%s is told of his own message %s\n%s", p.To, m.ID, p.raw)
 		}
 	}
+}
+
+// checkSent looks at a mail when it leaves: what it says to customers is still
+// public. Who took part when it was written gets it.
+func (w *town) checkSent(p *parcelMail) {
 	w.checkTwice(p)
+	if w.citizenAt(p.To).agent != "" {
+		return
+	}
+	all := p.everything()
+	if p.Message != "" {
+		w.sentTo[p.Message] = append(w.sentTo[p.Message], message.Fold(p.To))
+	}
+	for _, word := range slices.Compact(slices.Sorted(slices.Values(markForm.FindAllString(all, -1)))) {
+		mk := w.marks[word]
+		if mk.author == message.Fold(p.To) || len(mk.tickets) > 0 {
+			continue
+		}
+		open := slices.ContainsFunc(mk.messages, func(id string) bool {
+			m, err := w.desk.Message(bg, id)
+			if err != nil {
+				w.fatal("%v", err)
+			}
+			return m.Visibility == "public"
+		})
+		if !open {
+			w.fatal("%s is sent %s (%+v), which has become internal\nparcel %+v\n%s", p.To, word, mk, p.Outbound, all)
+		}
+	}
+}
+
+// checkReceived: who is listed as having been mailed a concealed message has
+// been, and whoever has been is listed.
+func (w *town) checkReceived(id string, list []ticketing.Received) {
+	for _, r := range list {
+		if (r.How == "mailed" || r.How == "backlog") && r.State != "sent" {
+			w.fatal("message %s: %+v is listed, and everything else was taken back", id, r)
+		}
+	}
+	for _, who := range w.sentTo[id] {
+		if !slices.ContainsFunc(list, func(r ticketing.Received) bool { return r.Address == who }) {
+			w.fatal("message %s was sent to %s, who is not listed in %+v", id, who, list)
+		}
+	}
+}
+
+// checkVisibility looks at the messages of the tickets that people have in hand:
+// only a decision about a message makes it public, and a copy of what somebody
+// concealed is concealed.
+func (w *town) checkVisibility() {
+	for _, number := range w.open[max(0, len(w.open)-8):] {
+		list, err := w.desk.Messages(bg, number, 0, 100)
+		if err != nil {
+			w.fatal("%v", err)
+		}
+		for _, m := range list {
+			was, seen := w.known[m.ID]
+			if w.known[m.ID] = m.Visibility; m.Visibility != "public" {
+				continue
+			}
+			switch {
+			case seen && was != "public" && m.ID != w.opened:
+				w.fatal("message %s of ticket %d has become public, and nobody asked for it", m.ID, number)
+			case w.concealed[m.ID]:
+				w.fatal("message %s of ticket %d was concealed and is public", m.ID, number)
+			case m.Kind == "note" || m.Kind == "event" || m.Kind == "auto" || m.Kind == "bounce" || m.Kind == "third_party":
+				w.fatal("message %s of ticket %d is a public %s", m.ID, number, m.Kind)
+			}
+		}
+	}
+	w.opened = ""
 }
 
 // checkTwice: one person, one message, one mail; unless it was made public in

@@ -398,6 +398,13 @@ func (w *town) decided() {
 		_, _, err = w.desk.SetVisibility(bg, by, m.ID, what)
 	}
 	w.did("%s%s on %d: %s %s by %s (%v)", by.Kind, by.Agent, t.Number, what, m.ID, m.Author.Address, err)
+	if err == nil && what != "refuse" {
+		if what == "internal" {
+			w.concealed[m.ID] = w.concealed[m.ID] || m.Visibility == "public"
+		} else {
+			w.concealed[m.ID], w.opened = false, m.ID
+		}
+	}
 	if w.check(err) && (what == "accept" || what == "public") {
 		w.seen[m.ID] = len(w.steps) // it is told anew
 	}
@@ -441,6 +448,7 @@ func (w *town) moved() {
 		var c *ticketing.Message
 		if nt, c, err = w.desk.Split(bg, by, t.Number, m.ID); err == nil && !slices.Contains(w.open, nt.Number) {
 			w.open = append(w.open, nt.Number)
+			w.concealed[c.ID] = w.concealed[m.ID]
 			for word, mk := range w.marks {
 				if slices.Contains(mk.messages, m.ID) {
 					mk.messages = append(mk.messages, c.ID)
@@ -501,7 +509,12 @@ func (w *town) meddle() {
 	}
 	switch {
 	case w.chance(50) && len(list) > 0:
-		_, _, err = w.desk.SetVisibility(bg, w.system(), list[0].ID, "internal")
+		var received []ticketing.Received
+		_, received, err = w.desk.SetVisibility(bg, w.system(), list[0].ID, "internal")
+		if err == nil {
+			w.checkReceived(list[0].ID, received)
+		}
+		w.concealed[list[0].ID] = w.concealed[list[0].ID] || err == nil && list[0].Visibility == "public"
 		w.did("system on %d: internal %s, before it is told (%v)", t.Number, list[0].ID, err)
 	case len(t.CCs) > 0:
 		gone := pickOne(w, t.CCs).Address
@@ -509,6 +522,31 @@ func (w *town) meddle() {
 		w.did("system on %d: no cc %s, before it is told (%v)", t.Number, gone, err)
 	}
 	w.check(err)
+}
+
+// regret makes something internal that stands in a mail which has not left yet:
+// the message it tells, one it quotes, or one of the backlog.
+func (w *town) regret(p *parcelMail) {
+	words := markForm.FindAllString(p.everything(), -1)
+	if len(words) == 0 {
+		return
+	}
+	word := pickOne(w, words)
+	for _, id := range w.marks[word].messages {
+		m, err := w.desk.Message(bg, id)
+		if err != nil {
+			w.fatal("%v", err)
+		}
+		if m.Visibility != "public" || m.Ticket != p.Ticket {
+			continue
+		}
+		_, list, err := w.desk.SetVisibility(bg, w.system(), id, "internal")
+		w.did("system on %d: internal %s, which is on its way to %s (%v)", m.Ticket, id, p.To, err)
+		if w.check(err) {
+			w.concealed[id] = true
+			w.checkReceived(id, list)
+		}
+	}
 }
 
 // step is one deed.
@@ -519,6 +557,11 @@ func (w *town) step() {
 	}
 	if w.late && w.latest != 0 && w.chance(50) {
 		w.meddle()
+		return
+	}
+	toCustomers := slices.DeleteFunc(slices.Clone(w.waiting), func(p *parcelMail) bool { return w.citizenAt(p.To).agent != "" })
+	if len(toCustomers) > 0 && w.chance(25) {
+		w.regret(pickOne(w, toCustomers))
 		return
 	}
 	switch n := w.rnd.IntN(100); {

@@ -107,6 +107,15 @@ func (d *fakeDesk) Messages(_ context.Context, ticket uint64, after, limit int) 
 	return list[:min(limit, len(list))], nil
 }
 
+func (d *fakeDesk) StillPublic(_ store.Tx, _ uint64, ids []string) (bool, error) {
+	for _, id := range ids {
+		if m, err := d.Message(context.Background(), id); err != nil || m.Visibility != "public" {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 func (d *fakeDesk) Raw(ctx context.Context, m *ticketing.Message) (*blob.Reader, error) {
 	return d.blobs.Open(ctx, m.Raw.SHA256)
 }

@@ -21,6 +21,7 @@ type parcel struct {
 	sealed   *blob.Sealed
 	outbound message.Outbound
 	role     string
+	open     bool    // it tells a customer what is public
 	limits   []limit // those it must get past when it is handed over
 }
 
@@ -52,7 +53,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 		}
 		return parcel{}, nil, err
 	}
-	p = parcel{writer: w, sealed: sealed, role: l.role, limits: n.limitsOf(a, l), outbound: message.Outbound{
+	p = parcel{writer: w, sealed: sealed, role: l.role, open: !l.staff() && !l.ack, limits: n.limitsOf(a, l), outbound: message.Outbound{
 		ID:     id,
 		Class:  parcelClass(a, l),
 		From:   returnPath,
@@ -66,6 +67,9 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 	}}
 	if tellsMessage(a, l) {
 		p.outbound.Message, p.outbound.MailID = a.msg.ID, draft.MessageID
+	}
+	if a.isBacklog() {
+		p.outbound.Mail = a.notice.Mail
 	}
 	return p, nil, nil
 }
