@@ -14,7 +14,8 @@ const maxBack = 50
 
 // Thread returns what a mail about the ticket to this person should refer to:
 // In-Reply-To (his last mail in the thread, ours or his own) and References
-// (root and the last ten).
+// (root and the last ten). Who has only mails of a ticket that was merged into
+// this one goes on from there.
 func (d *Desk) Thread(ctx context.Context, ticket uint64, person string) (inReplyTo string, references []string, err error) {
 	var root string
 	var list []threaded
@@ -28,7 +29,27 @@ func (d *Desk) Thread(ctx context.Context, ticket uint64, person string) (inRepl
 			return unknownTicket()
 		}
 		root, list, err = d.threadOf(r, t, person)
-		return err
+		if err != nil || len(list) > 0 {
+			return err
+		}
+		for _, number := range slices.Backward(t.MergedFrom) {
+			from, err := d.tickets.Find(r, ticketKey(number))
+			if err != nil {
+				return err
+			}
+			if from == nil {
+				continue
+			}
+			was, earlier, err := d.threadOf(r, from, person)
+			if err != nil {
+				return err
+			}
+			if len(earlier) > 0 || was != "" && from.concerns(message.Fold(person)) {
+				root, list = was, earlier
+				return nil
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return "", nil, failure(err)
@@ -47,6 +68,11 @@ func (d *Desk) Thread(ctx context.Context, ticket uint64, person string) (inRepl
 		references = append([]string{root}, references...)
 	}
 	return inReplyTo, references, nil
+}
+
+// concerns reports whether a folded address is requester or CC.
+func (t *ticketRow) concerns(folded string) bool {
+	return message.Fold(t.Requester.Address) == folded || t.hasCC(folded)
 }
 
 type threaded struct {
