@@ -180,6 +180,10 @@ func newTown(t testing.TB, seed uint64) *town {
 		{Name: "sales", Address: "sales@shop.example", DisplayName: "Shop", Agents: []string{"sara", "otto"},
 			CC: ticketing.CCPolicy{Allow: "participants", Max: 3}, AutoAck: true, TrustedForwarders: trusted, CopyAlways: seed%2 == 0},
 	}
+	if seed%3 == 1 { // it looks otherwise than it is
+		queues[1].Aliases = []string{"help@shop.example", "answers@shop.example"}
+		queues[1].Appearance = ticketing.Appearance{As: "assignee", Address: "help@shop.example", ReplyTo: "answers@shop.example", WithoutSubject: true}
+	}
 	w.desk, err = ticketing.Open(context.Background(), ticketing.Options{
 		DB: db, Blobs: w.blobs, Journal: journal.New(db), Agenda: due, Queues: queues, Agents: townAgents, Admin: "admin@staff.example",
 		Random: &seeded{r: rand.NewChaCha8([32]byte{1, byte(seed), byte(seed >> 8)})}, Acked: NewAcks().Had,
