@@ -132,13 +132,17 @@ func startDemo(ctx context.Context, o demoOptions) (*demo, error) {
 		return nil, err
 	}
 	d := &demo{world: w, config: filepath.Join(o.dir, "ticketgate.toml")}
-	ports, err := freePorts(3)
+	held := heldPorts{}
+	defer held.close() // those nobody asked for
+	ports := [3]int{o.port}
+	for i := range ports {
+		if ports[i] == 0 && err == nil {
+			ports[i], err = held.take()
+		}
+	}
 	if err != nil {
 		w.Close()
 		return nil, err
-	}
-	if o.port != 0 {
-		ports[0] = o.port
 	}
 	level := "error"
 	if o.verbose {
@@ -158,7 +162,7 @@ func startDemo(ctx context.Context, o demoOptions) (*demo, error) {
 		now:        time.Now,
 		random:     rand.Reader,
 		dial:       w.Dial,
-		listen:     listenTCP,
+		listen:     held.listen,
 		fs:         vfs.Default,
 		metrics:    prometheus.NewRegistry(),
 		log:        demoLogger(cfg, o.verbose),
@@ -202,16 +206,30 @@ func (d *demo) stop() {
 	d.world.Close()
 }
 
-// freePorts asks the system for unused loopback ports.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all stay taken until the last is known
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+// heldPorts are listeners on free loopback ports, by address. They stay open
+// until the daemon asks for them, so that nobody can take a port in between.
+type heldPorts map[string]net.Listener
+
+// take opens one more and returns its port.
+func (h heldPorts) take() (port int, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
 	}
-	return ports, nil
+	h[l.Addr().String()] = l
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (h heldPorts) listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if l, held := h[address]; held {
+		delete(h, address)
+		return l, nil
+	}
+	return listenTCP(ctx, network, address)
+}
+
+func (h heldPorts) close() {
+	for _, l := range h {
+		l.Close()
+	}
 }
