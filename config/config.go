@@ -63,9 +63,10 @@ const DefaultACME = "https://acme-v02.api.letsencrypt.org/directory"
 
 // Store says where data is kept.
 type Store struct {
-	Dir     Path   `toml:"dir" doc:"Directory of the built-in store and of the control socket ctl.sock."`
-	URL     Secret `toml:"url" doc:"A database server instead of the directory. PostgreSQL comes in a later version; the key is refused by this one."`
-	MinFree Size   `toml:"min_free" doc:"Below this much free disk space no new mail is taken (SMTP 452), so that what was accepted can still be worked on."`
+	Dir            Path   `toml:"dir" doc:"Directory of the built-in store and of the control socket ctl.sock."`
+	URL            Secret `toml:"url" doc:"A database server instead of the directory. PostgreSQL comes in a later version; the key is refused by this one."`
+	MinFree        Size   `toml:"min_free" doc:"Below this much free disk space no new mail is taken (SMTP 452, HTTP 507), and the API sends none, so that what was accepted can still be worked on."`
+	MinFreePercent int    `toml:"min_free_percent" min:"0" max:"50" doc:"The same as a share of the disk, such as 10. The one of the two that is more counts."`
 }
 
 func (s *Store) setDefaults() {

@@ -295,7 +295,13 @@ func TestAdmission(t *testing.T) {
 	if !errors.Is(err, ErrBusy) {
 		t.Errorf("at the hard limit: %v", err)
 	}
+	if err := b.q.Room(t.Context()); !errors.Is(err, ErrBusy) {
+		t.Errorf("room at the hard limit: %v", err)
+	}
 	b.work()
+	if err := b.q.Room(t.Context()); err != nil {
+		t.Errorf("room below it: %v", err)
+	}
 	b.submit("e", "x@customer.example")
 	b.clk.move(time.Hour)
 	b.work()

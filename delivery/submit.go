@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,6 +71,17 @@ func (q *Queue) Submit(tx store.Tx, o message.Outbound) error {
 	}
 	tx.OnCommit(func() { q.met.enqueued.WithLabelValues(o.Class).Inc() })
 	return nil
+}
+
+// Room returns ErrBusy while Submit would.
+func (q *Queue) Room(ctx context.Context) error {
+	return q.o.DB.View(ctx, func(r store.Reader) error {
+		n, err := count(r)
+		if err == nil && n >= q.o.HardLimit {
+			err = ErrBusy
+		}
+		return err
+	})
 }
 
 // bulkPatience is how long bulk mail waits while the queue is long.

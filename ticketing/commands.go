@@ -125,7 +125,7 @@ func (r *running) note(c message.Command, err error) error {
 	result := CommandResult{Line: clip(c.Line, 200)}
 	if err != nil {
 		var known *Error
-		if !errors.As(err, &known) || known.Kind == Internal || known.Kind == NoSpace || known.Kind == Busy {
+		if !errors.As(err, &known) || known.Kind == Internal || known.Kind == NoSpace || known.Kind == Busy || known.Kind == Full {
 			return err
 		}
 		result.Error = clip(known.Text, 200)

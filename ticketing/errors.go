@@ -20,6 +20,7 @@ const (
 	NoSpace
 	Conflict // something changed meanwhile
 	Denied   // the actor may not
+	Full     // the outbound queue takes no more for now
 )
 
 // Error carries a class and calm words for the peer, and the story for the

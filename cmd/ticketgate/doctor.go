@@ -139,7 +139,7 @@ func (o *options) diagnose(cmd *cobra.Command) (list []api.Diagnosis, code int) 
 	var inside struct{ Items []api.Diagnosis }
 	if _, err := c.get(cmd.Context(), "/examine", nil, &inside); err != nil {
 		list = append(list, diagnosis("daemon", "daemon", "fail", err.Error(), "", "", "start it: ticketgate serve --config "+path))
-		list = append(list, space(string(cfg.Store.Dir), uint64(cfg.Store.MinFree)))
+		list = append(list, space(&cfg.Store))
 		var coded *exitError
 		if errors.As(err, &coded) {
 			return list, coded.code

@@ -194,6 +194,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		Suppressions: p.control(),
 		Keys:         keysPort{p.dkim, p.outbound},
 		OptOuts:      p.desk,
+		Admit:        p.admit,
 		House:        house{p},
 		Replays:      replay.New(p.db),
 		Records:      p.dnsRecords,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ticketgate/config"
 	"ticketgate/delivery"
 	"ticketgate/gateway/api"
 )
@@ -43,9 +44,9 @@ func (h house) storeParts(context.Context) []api.Diagnosis {
 	dir := string(h.p.cfg.Store.Dir)
 	out := []api.Diagnosis{}
 	if err := h.p.db.Space(); err != nil {
-		out = append(out, diagnosis("store", "space", "fail", "no new mail is taken: "+err.Error(), "more than "+h.p.cfg.Store.MinFree.String()+" free", "", "make room on the disk of "+dir))
+		out = append(out, diagnosis("store", "space", "fail", "no new mail is taken: "+err.Error(), "", "", "make room on the disk of "+dir))
 	} else {
-		out = append(out, space(dir, uint64(h.p.cfg.Store.MinFree)))
+		out = append(out, space(&h.p.cfg.Store))
 	}
 	info, err := os.Stat(dir)
 	switch {
@@ -60,12 +61,14 @@ func (h house) storeParts(context.Context) []api.Diagnosis {
 }
 
 // space warns before the floor is reached.
-func space(dir string, floor uint64) api.Diagnosis {
+func space(store *config.Store) api.Diagnosis {
+	dir := string(store.Dir)
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return diagnosis("store", "space", "skip", "the free space cannot be read: "+err.Error(), "", "", "")
 	}
 	free, total := fs.Bavail*uint64(fs.Bsize), fs.Blocks*uint64(fs.Bsize)
+	floor := max(uint64(store.MinFree), total/100*uint64(store.MinFreePercent))
 	found := fmt.Sprintf("%d MB of %d MB free", free/1e6, total/1e6)
 	if free < 2*floor {
 		return diagnosis("store", "space", "warn", fmt.Sprintf("below %d MB no new mail is taken", floor/1e6), "", found, "make room on the disk of "+dir)

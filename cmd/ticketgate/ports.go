@@ -147,3 +147,22 @@ func (i intakePort) Receive(ctx context.Context, m api.Mail) (*ticketing.Receipt
 func (p *program) domains() []string { return slices.Sorted(maps.Keys(p.cfg.Domains)) }
 
 func trimmed(b []byte) string { return strings.TrimSpace(string(b)) }
+
+// admit says whether mail can be taken that will have to leave again: there is
+// room on the disk, by the one measure that the mail listeners have too, and in
+// the outbound queue.
+func (p *program) admit(ctx context.Context) error {
+	if err := p.db.Space(); err != nil {
+		return &ticketing.Error{Kind: ticketing.NoSpace, Text: "there is no room at the moment", Err: err}
+	}
+	return submitError(p.outbound.Room(ctx))
+}
+
+// submitError gives a full queue its class. Whatever else goes wrong with a
+// submission is a fault of ours.
+func submitError(err error) error {
+	if errors.Is(err, delivery.ErrBusy) {
+		return &ticketing.Error{Kind: ticketing.Full, Text: "too much mail is waiting to leave, try again later", Err: err}
+	}
+	return err
+}

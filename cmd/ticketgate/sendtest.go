@@ -114,10 +114,10 @@ func (h house) SendTest(ctx context.Context, to, from, by string) (string, error
 		if err := sealed.Link(tx); err != nil {
 			return err
 		}
-		return h.p.outbound.Submit(tx, message.Outbound{
+		return submitError(h.p.outbound.Submit(tx, message.Outbound{
 			ID: id, Class: "notification", To: address.Addr, SHA256: sealed.Ref().SHA256, Size: sealed.Ref().Size,
 			Domain: domain, Queue: q.Name, UTF8: draft.NeedsUTF8(),
-		})
+		}))
 	})
 }
 

@@ -174,7 +174,9 @@ func (p *program) openStore(context.Context) error {
 		Log:        p.world.log,
 		Registerer: p.world.metrics,
 		MinFree:    uint64(p.cfg.Store.MinFree),
-		Ballast:    ballast,
+
+		MinFreePercent: p.cfg.Store.MinFreePercent,
+		Ballast:        ballast,
 		OnFatal: func(err error) {
 			select {
 			case p.fatal <- err:

@@ -234,7 +234,7 @@ func (l lateOutbox) Submit(tx store.Tx, o message.Outbound) error {
 	if l.p.outbound == nil {
 		return errors.New("the outbound queue is not open yet")
 	}
-	return l.p.outbound.Submit(tx, o)
+	return submitError(l.p.outbound.Submit(tx, o))
 }
 
 // Recall: see Submit.

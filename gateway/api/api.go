@@ -50,6 +50,9 @@ type Options struct {
 	Keys         SigningKeys
 	House        House
 	OptOuts      OptOuts
+	// Admit is asked before a request that will have mail sent is carried
+	// out; its error is the answer. nil admits all.
+	Admit func(context.Context) error
 	// Replays keep answers to requests with an idempotency key; nil ignores
 	// such keys.
 	Replays Replays

@@ -375,6 +375,31 @@ func TestIntake(t *testing.T) {
 	wantProblem(t, s.do("POST", "/tickets/1001/messages", `{"visibility":"internal","text":"`+strings.Repeat("x", 3<<20)+`"}`), 413, "too_big")
 }
 
+// While the outbound queue is full nothing is taken that would have to be mailed;
+// everything else goes on.
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.api.o.Admit = func(context.Context) error {
+		return fmt.Errorf("count: %w", &ticketing.Error{Kind: ticketing.Full, Text: "calm words", Err: errDisk})
+	}
+	const ticket = `{"queue":"support","subject":"x","requester":{"address":"anna@customer.example"},"message":{"visibility":"%s","text":"hi"}}`
+	for _, c := range []struct{ path, body string }{
+		{"/tickets/1001/messages", `{"visibility":"public","text":"hi"}`}, {"/tickets", fmt.Sprintf(ticket, "public")},
+	} {
+		w := s.do("POST", c.path, c.body)
+		if p := wantProblem(t, w, 429, "outbound_full"); p.Detail != "calm words" || w.Header().Get("Retry-After") != "60" {
+			t.Errorf("%s: %+v, %v", c.path, p, w.Header())
+		}
+		if w := s.do("POST", c.path, strings.Replace(c.body, "public", "internal", 1)); w.Code != 201 {
+			t.Errorf("%s, internal: %d %s", c.path, w.Code, w.Body)
+		}
+	}
+	if w := s.do("GET", "/tickets/1001", ""); w.Code != 200 {
+		t.Errorf("reading: %d", w.Code)
+	}
+}
+
 // TestKinds: every class of error has its own wire, and nothing of ours leaks.
 func TestKinds(t *testing.T) {
 	t.Parallel()
@@ -383,11 +408,11 @@ func TestKinds(t *testing.T) {
 		ticketing.Internal: {500, "internal"}, ticketing.Unknown: {404, "not_found"}, ticketing.Refused: {403, "refused"},
 		ticketing.Invalid: {422, "invalid"}, ticketing.TooBig: {413, "too_big"}, ticketing.Busy: {503, "busy"},
 		ticketing.NoSpace: {507, "no_space"}, ticketing.Conflict: {409, "conflict"}, ticketing.Denied: {403, "denied"},
-		ticketing.Kind(200): {500, "internal"},
+		ticketing.Full: {429, "outbound_full"}, ticketing.Kind(200): {500, "internal"},
 	} {
 		s.desk.err = fmt.Errorf("wrapped: %w", &ticketing.Error{Kind: kind, Text: "calm words", Err: errDisk})
 		w := s.do("GET", "/tickets", "")
-		if (w.Header().Get("Retry-After") != "") != (kind == ticketing.Busy) {
+		if (w.Header().Get("Retry-After") != "") != (kind == ticketing.Busy || kind == ticketing.Full) {
 			t.Errorf("kind %d: Retry-After %q", kind, w.Header().Get("Retry-After"))
 		}
 		if p := wantProblem(t, w, want.status, want.code); p.Detail != "calm words" {

@@ -131,6 +131,15 @@ func maySend(who login.Identity, visibility string) error {
 	return nil
 }
 
+// admit says whether an asker may have a message with this visibility mailed
+// now.
+func (a *API) admit(ctx context.Context, who login.Identity, visibility string) error {
+	if err := maySend(who, visibility); err != nil || visibility != "public" || a.o.Admit == nil {
+		return err
+	}
+	return a.o.Admit(ctx)
+}
+
 type postMessageInput struct {
 	TicketNumber
 	Body newMessage
@@ -143,7 +152,7 @@ type messageOutput struct {
 
 func (a *API) postMessage(ctx context.Context, in *postMessageInput) (*messageOutput, error) {
 	who := asking(ctx).identity
-	if err := maySend(who, in.Body.Visibility); err != nil {
+	if err := a.admit(ctx, who, in.Body.Visibility); err != nil {
 		return nil, err
 	}
 	if _, err := a.reach(ctx, in.Number); err != nil {

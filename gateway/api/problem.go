@@ -76,6 +76,7 @@ var wires = map[ticketing.Kind]wire{
 	ticketing.NoSpace:  {http.StatusInsufficientStorage, "no_space"},
 	ticketing.Conflict: {http.StatusConflict, "conflict"},
 	ticketing.Denied:   {http.StatusForbidden, "denied"},
+	ticketing.Full:     {http.StatusTooManyRequests, "outbound_full"},
 }
 
 // codes are the words for errors found before the domain is asked.
@@ -93,6 +94,10 @@ var codes = map[int]string{
 
 // retryAfter is what a client that met Busy should wait, in seconds.
 const retryAfter = "5"
+
+// retryFull is the same for Full: a queue of that length does not empty in
+// seconds.
+const retryFull = "60"
 
 // problem turns an error into its answer and, where it is ours, writes the
 // story to the log.
@@ -122,8 +127,11 @@ func (a *API) classify(ctx context.Context, err error) *Problem {
 		w = wires[ticketing.Internal]
 	}
 	p := newProblem(w.status, w.code, ours.Text)
-	if ours.Kind == ticketing.Busy {
+	switch ours.Kind {
+	case ticketing.Busy:
 		p.retryAfter = retryAfter
+	case ticketing.Full:
+		p.retryAfter = retryFull
 	}
 	for _, m := range ours.Newer {
 		shown, err := a.message(ctx, m)

@@ -171,7 +171,7 @@ func (a *API) createTicket(ctx context.Context, in *createTicketInput) (*ticketO
 	if _, ok := a.o.Desk.Queue(b.Queue); !ok || !who.Reaches(b.Queue) {
 		return nil, unprocessable("/queue", "there is no such queue")
 	}
-	if err := maySend(who, b.Message.Visibility); err != nil {
+	if err := a.admit(ctx, who, b.Message.Visibility); err != nil {
 		return nil, err
 	}
 	var requester message.Address

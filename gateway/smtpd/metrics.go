@@ -26,7 +26,7 @@ var (
 	connResults   = [...]string{"accepted", "limited", "tls_failed"}
 	mailResults   = [...]string{"accepted", "rejected", "tempfailed"}
 	reasons       = [...]string{"unknown_recipient", "recipients", "address", "size", "malformed", "loop", "policy", "rate",
-		"early_talker", "protocol", "auth", "relay", "timeout", "no_space", "busy", "internal"}
+		"early_talker", "protocol", "auth", "relay", "timeout", "no_space", "outbound_full", "busy", "internal"}
 	loginResults = [...]string{"ok", "failed", "blocked"}
 	commandNames = [...]string{"mail", "rcpt", "data"}
 	codeClasses  = [...]string{"2xx", "4xx", "5xx"}

@@ -55,6 +55,8 @@ func replyTo(err error, id string) *reply {
 		return say(552, 5, 3, 4, or("message too large"), "size")
 	case ticketing.Busy:
 		return say(451, 4, 3, 2, or("busy, try again later"), "busy")
+	case ticketing.Full:
+		return say(452, 4, 3, 1, or("too much mail is waiting to leave, try again later"), "outbound_full")
 	case ticketing.NoSpace:
 		return say(452, 4, 3, 1, or("not enough room just now"), "no_space")
 	default: // Internal, Conflict and whatever may be added: a fault of ours

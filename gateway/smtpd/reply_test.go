@@ -27,6 +27,8 @@ func TestReplyTable(t *testing.T) {
 		{kind(ticketing.TooBig, story), "552 5.3.4 calm words (id)"},
 		{kind(ticketing.Busy, story), "451 4.3.2 calm words (id)"},
 		{kind(ticketing.NoSpace, story), "452 4.3.1 calm words (id)"},
+		{kind(ticketing.Full, story), "452 4.3.1 calm words (id)"},
+		{&ticketing.Error{Kind: ticketing.Full}, "452 4.3.1 too much mail is waiting to leave, try again later (id)"},
 		{kind(ticketing.Conflict, story), "451 4.3.0 temporary problem on our side (id)"},
 		{kind(ticketing.Internal, story), "451 4.3.0 temporary problem on our side (id)"},
 		{kind(200, story), "451 4.3.0 temporary problem on our side (id)"},

@@ -70,6 +70,8 @@ type Options struct {
 	// MinFree is the free-space floor in bytes: below it Space reports
 	// store.ErrNoSpace. 0 is no floor.
 	MinFree uint64
+	// MinFreePercent is the same as a share of the disk. The higher floor counts.
+	MinFreePercent int
 	// Ballast is the size in bytes of a file that is given up when the disk
 	// is full, so that what is being written can be finished. It is made
 	// again when there is room. 0 is none.

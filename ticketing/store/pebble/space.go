@@ -25,7 +25,9 @@ type space struct {
 	dir     string
 	ballast string
 	size    uint64 // of the ballast
-	floor   uint64
+	floor   atomic.Uint64
+	least   uint64 // of the floor
+	share   int    // of the floor in the disk, percent
 	usage   func(dir string) (vfs.DiskUsage, error)
 	health  io.Closer
 
@@ -44,8 +46,9 @@ type space struct {
 func newSpace(db *DB, fs vfs.FS, dir string, o Options) *space {
 	s := &space{
 		db: db, fs: fs, dir: dir, ballast: fs.PathJoin(dir, "ballast"),
-		size: o.Ballast, floor: o.MinFree, usage: o.DiskUsage,
+		size: o.Ballast, least: o.MinFree, share: max(0, min(o.MinFreePercent, 100)), usage: o.DiskUsage,
 	}
+	s.floor.Store(s.least)
 	if s.usage == nil {
 		s.usage = fs.GetDiskUsage
 	}
@@ -59,7 +62,7 @@ func newSpace(db *DB, fs vfs.FS, dir string, o Options) *space {
 func (s *space) report() error {
 	s.tick()
 	if s.below.Load() {
-		return fmt.Errorf("%w: %d bytes free of %d needed", store.ErrNoSpace, s.free.Load(), s.floor)
+		return fmt.Errorf("%w: %d bytes free of %d needed", store.ErrNoSpace, s.free.Load(), s.floor.Load())
 	}
 	return nil
 }
@@ -88,12 +91,14 @@ func (s *space) check() {
 	}
 	s.free.Store(usage.AvailBytes)
 	s.known.Store(true)
-	if below := usage.AvailBytes < s.floor; s.below.Swap(below) != below {
-		s.db.log.Warn("store: free space crossed the floor", "free", usage.AvailBytes, "floor", s.floor, "below", below)
+	floor := max(s.least, usage.TotalBytes/100*uint64(s.share))
+	s.floor.Store(floor)
+	if below := usage.AvailBytes < floor; s.below.Swap(below) != below {
+		s.db.log.Warn("store: free space crossed the floor", "free", usage.AvailBytes, "floor", floor, "below", below)
 	}
 	// Taking the ballast must leave room above the floor, or it would be the
 	// ballast that closes the doors.
-	if s.size > 0 && usage.AvailBytes >= s.floor+2*s.size {
+	if s.size > 0 && usage.AvailBytes >= floor+2*s.size {
 		s.load()
 	}
 }
@@ -159,7 +164,7 @@ func (s *space) remove() {
 // end of the disk once after this returns.
 func (s *space) diskFull() {
 	s.db.metrics.failed(opDiskFull)
-	s.below.Store(s.floor > 0)
+	s.below.Store(s.floor.Load() > 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.loaded {

@@ -76,6 +76,35 @@ func TestFreeSpaceFloor(t *testing.T) {
 	}
 }
 
+// The floor is a number of bytes or a share of the disk, whichever is more.
+func TestFloorAsAShare(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		least       uint64
+		percent     int
+		total, free uint64
+		want        error
+	}{
+		{0, 10, 10_000, 1000, nil},
+		{0, 10, 10_000, 999, store.ErrNoSpace},
+		{500, 10, 10_000, 999, store.ErrNoSpace},
+		{2000, 10, 10_000, 1999, store.ErrNoSpace},
+		{2000, 10, 10_000, 2000, nil},
+		{500, 0, 10_000, 500, nil},
+		{0, 10, 0, 0, nil}, // a disk that does not say how large it is
+	} {
+		db := open(t, "store", pebble.Options{
+			FS: vfs.NewMem(), Now: time.Now, MinFree: c.least, MinFreePercent: c.percent,
+			DiskUsage: func(string) (vfs.DiskUsage, error) {
+				return vfs.DiskUsage{AvailBytes: c.free, TotalBytes: c.total}, nil
+			},
+		})
+		if err := db.Space(); !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 // fullDisk answers writes with ENOSPC: to the first few, or as long as it is
 // full.
 type fullDisk struct {
