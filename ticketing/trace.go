@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
+	"ticketgate/ticketing/message"
 	"ticketgate/ticketing/store"
 )
 
@@ -56,7 +58,10 @@ func (d *Desk) Explain(ctx context.Context, a Arrival) (*Trace, error) {
 // Traces returns what is known about a mail by its receipt's id, by the id of a
 // message or a held item it became, or by its Message-ID, with or without angle
 // brackets; a ticket's number, with or without #, stands for all mails that came
-// for it, oldest first, at most 50. Unknown if there is none.
+// for it, and an address for those that came from it or to it. Newest first, at
+// most 50. For an address it looks at what its owner wrote on the 50 of his
+// tickets that changed last and at the 5000 mails that came last, whatever
+// became of them. Unknown if there is none.
 func (d *Desk) Traces(ctx context.Context, id string) ([]*Trace, error) {
 	var out []*Trace
 	err := d.db.View(ctx, func(r store.Reader) error {
@@ -85,6 +90,10 @@ func (d *Desk) Traces(ctx context.Context, id string) ([]*Trace, error) {
 // receiptsOf lists the receipts that an id of whatever kind leads to.
 func (d *Desk) receiptsOf(r store.Reader, id string) (list []string, err error) {
 	seen := map[string]bool{"": true}
+	defer func() {
+		slices.SortFunc(list, func(a, b string) int { return strings.Compare(b, a) }) // ids begin with the time
+		list = list[:min(len(list), maxTraces)]
+	}()
 	add := func(receipt string) {
 		if !seen[receipt] {
 			seen[receipt] = true
@@ -112,7 +121,7 @@ func (d *Desk) receiptsOf(r store.Reader, id string) (list []string, err error) 
 		}
 		return list, err
 	case err == nil:
-		for m, err := range d.messages.Scan(r, store.Query{Prefix: ticketKey(number)}) {
+		for m, err := range d.messages.Scan(r, store.Query{Prefix: ticketKey(number), Reverse: true}) {
 			if err != nil {
 				return nil, err
 			}
@@ -122,7 +131,12 @@ func (d *Desk) receiptsOf(r store.Reader, id string) (list []string, err error) 
 		}
 	default:
 		bare := strings.TrimSuffix(strings.TrimPrefix(id, "<"), ">")
-		err = d.receiptsUnder(r, "<"+bare+">", add, addMessage)
+		if err = d.receiptsUnder(r, "<"+bare+">", add, addMessage); err != nil || len(list) > 0 || bare != id {
+			return list, err
+		}
+		if a, wrong := message.ParseAddress(id); wrong == nil {
+			err = d.receiptsOfAddress(r, message.Fold(a.Addr), add)
+		}
 		return list, err
 	}
 	return list, nil
@@ -146,6 +160,41 @@ func (d *Desk) receiptsUnder(r store.Reader, id string, add func(string), addMes
 		}
 		if h != nil {
 			add(h.Receipt)
+		}
+	}
+	return nil
+}
+
+// How far receiptsOfAddress looks.
+const (
+	maxTracedTickets  = 50
+	maxTracedMessages = 100 // of each
+	maxTracedReceipts = 5000
+)
+
+// receiptsOfAddress finds mails from or to a folded address.
+func (d *Desk) receiptsOfAddress(r store.Reader, folded string, add func(string)) error {
+	q := store.Query{Index: byRequester, Prefix: store.Key{}.Str(folded), Reverse: true, Limit: maxTracedTickets}
+	for t, err := range d.tickets.Scan(r, q) {
+		if err != nil {
+			return err
+		}
+		for m, err := range d.messages.Scan(r, store.Query{Prefix: ticketKey(t.Number), Reverse: true, Limit: maxTracedMessages}) {
+			if err != nil {
+				return err
+			}
+			if message.Fold(m.Author.Address) == folded {
+				add(m.Receipt)
+			}
+		}
+	}
+	for row, err := range d.receipts.Scan(r, store.Query{Reverse: true, Limit: maxTracedReceipts}) {
+		if err != nil {
+			return err
+		}
+		to := func(o Outcome) bool { return message.Fold(o.Recipient) == folded }
+		if message.Fold(row.EnvelopeFrom) == folded || slices.ContainsFunc(row.Outcomes, to) {
+			add(row.ID)
 		}
 	}
 	return nil

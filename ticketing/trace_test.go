@@ -78,7 +78,9 @@ func TestTraces(t *testing.T) {
 	held := b.receive(mail{text: "From: " + xAddr + "\nMessage-ID: <blank@x.example>\n\n"})
 	for name, want := range map[string][]string{
 		r.ID: {r.ID}, first.Message: {r.ID}, "<one@x.example>": {r.ID}, "one@x.example": {r.ID},
-		"#1001": {r.ID, b.message(second.Message).Receipt}, "1001": {r.ID, b.message(second.Message).Receipt},
+		"#1001": {b.message(second.Message).Receipt, r.ID}, "1001": {b.message(second.Message).Receipt, r.ID},
+		rAddr: {b.message(second.Message).Receipt, r.ID}, "ANNA@Customer.Example": {b.message(second.Message).Receipt, r.ID},
+		xAddr: {held.ID}, helpdsk: {held.ID, r.ID}, "who@nowhere.example": nil, "<" + rAddr + ">": nil,
 		held.Outcomes[0].Held: {held.ID}, "blank@x.example": {held.ID}, held.ID: {held.ID},
 		"": nil, "4711": nil, "rcpt_x": nil, "msg_x": nil, "held_x": nil, "nobody@x.example": nil, "#": nil,
 	} {

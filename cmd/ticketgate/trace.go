@@ -187,10 +187,14 @@ func printExplanation(w io.Writer, raw []byte) {
 // traceCommand tells how a stored mail came to where it is.
 func traceCommand(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "trace ID",
+		Use:   "trace MESSAGE-ID|TICKET|ADDRESS",
 		Short: "Tell how a mail came to where it is",
-		Long: `ID is the id of a receipt (rcpt_…), of a message (msg_…) or of a held item
-(held_…), a Message-ID, or a ticket's number: then all mails that came for it.`,
+		Long: `Lists what was found about a mail and what became of it. It is named by the id of
+a receipt (rcpt_…), of a message (msg_…) or of a held item (held_…), or by its
+Message-ID. A ticket's number stands for all mails that came for it, an address
+for those that came from it or to it. Newest first, at most 50; for an address,
+what came last is looked through: the newest 5000 mails, and the 50 tickets of
+its owner that changed last.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.dial()

@@ -99,12 +99,12 @@ func Explained(x *intake.Explanation) *Trace {
 
 type tracesOutput struct {
 	Body struct {
-		Items []*Trace `json:"items" nullable:"false" doc:"oldest first, at most 50"`
+		Items []*Trace `json:"items" nullable:"false" doc:"newest first, at most 50"`
 	}
 }
 
 func (a *API) traces(ctx context.Context, in *struct {
-	ID string `query:"id" required:"true" minLength:"1" maxLength:"1000" doc:"id of a receipt, a message or a held item; a Message-ID; or a ticket's number"`
+	ID string `query:"id" required:"true" minLength:"1" maxLength:"1000" doc:"id of a receipt, a message or a held item; a Message-ID; a ticket's number; or an address, of sender or recipient"`
 }) (*tracesOutput, error) {
 	found, err := a.o.Desk.Traces(ctx, in.ID)
 	if err != nil {
