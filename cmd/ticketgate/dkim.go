@@ -29,7 +29,7 @@ type keyCheckJSON struct {
 
 func dkimCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "dkim", Short: "The keys that sign our mail: prepare, publish, activate, retire"}
-	cmd.AddCommand(dkimList(o), dkimNew(o), dkimCheck(o), dkimRotate(o), dkimRetire(o))
+	cmd.AddCommand(dkimList(o), dkimNew(o), dkimCheck(o), dkimRotate(o), dkimRetire(o), dkimTest(o))
 	return cmd
 }
 

@@ -103,7 +103,11 @@ func outboundCommand(o *options, use string) *cobra.Command {
 		"release": "Let held mail go",
 		"drop":    "Take mail out of the queue for good",
 	} {
-		cmd.AddCommand(outboundVerb(o, verb, short))
+		step := outboundVerb(o, verb, short)
+		if verb == "retry" {
+			step.Aliases = []string{"flush"} // as other mail servers call it
+		}
+		cmd.AddCommand(step)
 	}
 	return cmd
 }
