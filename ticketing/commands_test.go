@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -143,6 +144,54 @@ func TestPostTogether(t *testing.T) {
 		t.Errorf("%d Message-IDs of 9 messages", len(ids))
 	}
 	b.checkAll()
+}
+
+// Tickets opened at once, by mail and by hand, have numbers of their own, none
+// left out.
+func TestNumbersTogether(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	const workers, each = 12, 15
+	numbers := make(chan uint64, workers*each)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				if w%2 == 0 {
+					tk, _, err := b.desk.Create(context.Background(), agent("otto"), ticketing.NewTicket{
+						Queue: "support", Subject: "x", Requester: message.Address{Addr: rAddr}, Message: ticketing.NewMessage{Visibility: "internal", Text: "x"},
+					})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					numbers <- tk.Number
+					continue
+				}
+				r, err := b.desk.Receive(context.Background(), b.arrival(mail{text: fmt.Sprintf("From: %s\nSubject: x\nMessage-ID: <%d-%d@customer.example>\n\nx\n", rAddr, w, i)}))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				numbers <- r.Outcomes[0].Ticket
+			}
+		})
+	}
+	wg.Wait()
+	close(numbers)
+	var got []uint64
+	for n := range numbers {
+		got = append(got, n)
+	}
+	slices.Sort(got)
+	for i, n := range got {
+		if n != 1001+uint64(i) {
+			t.Fatalf("ticket %d of %d has number %d", i+1, len(got), n)
+		}
+	}
+	if len(got) != workers*each {
+		t.Errorf("%d tickets", len(got))
+	}
 }
 
 func TestCreate(t *testing.T) {

@@ -10,9 +10,10 @@ import (
 	"ticketgate/ticketing/store"
 )
 
-// maxCreate is how often a new ticket is composed again because another one
-// took its number.
-const maxCreate = 50
+// maxCreate is how often a new ticket is composed, because another one took its
+// number meanwhile. The last time its number is taken beforehand: where much
+// mail arrives, nobody would ever be fast enough.
+const maxCreate = 4
 
 // Create opens a ticket on behalf of an actor, with its first message. A public
 // message is mailed to requester and CCs; there is no acknowledgement.
@@ -34,8 +35,12 @@ func (d *Desk) Create(ctx context.Context, by Actor, n NewTicket) (*Ticket, *Mes
 	if err != nil {
 		return nil, nil, failure(err)
 	}
-	for range maxCreate {
-		row, m, err := d.tryCreate(ctx, by, *t, p, n.LinkedTo)
+	for try := range maxCreate {
+		number, now, err := d.nextNumber(ctx, try == maxCreate-1)
+		if err != nil {
+			return nil, nil, failure(err)
+		}
+		row, m, err := d.tryCreate(ctx, by, *t, p, n.LinkedTo, number, now)
 		if isMoved(err) {
 			continue
 		}
@@ -44,7 +49,7 @@ func (d *Desk) Create(ctx context.Context, by Actor, n NewTicket) (*Ticket, *Mes
 		}
 		return &row.Ticket, m, nil
 	}
-	return nil, nil, &Error{Kind: Busy, Text: "too many tickets are being opened; try again"}
+	return nil, nil, &Error{Kind: Busy, Text: "tickets are being changed all the time; try again"}
 }
 
 // draftTicket checks what is asked for.
@@ -120,14 +125,16 @@ func (d *Desk) outsider(a message.Address) (message.Address, error) {
 	return parsed, nil
 }
 
+// ticketNumber is the number that a new ticket will have.
+type ticketNumber struct {
+	n     uint64
+	taken bool // it is nobody else's; otherwise somebody may be faster
+}
+
 // tryCreate composes the first message under the number that the ticket will
 // probably get, and stores both if it does get it.
-func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting, linkTo uint64) (*ticketRow, *Message, error) {
-	number, now, err := d.nextNumber(ctx)
-	if err != nil {
-		return nil, nil, failure(err)
-	}
-	t.Number = number
+func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting, linkTo uint64, number ticketNumber, now time.Time) (*ticketRow, *Message, error) {
+	t.Number = number.n
 	c, err := d.compose(ctx, by, &t, p, 2, now)
 	if err != nil {
 		return nil, nil, failure(err)
@@ -137,10 +144,12 @@ func (d *Desk) tryCreate(ctx context.Context, by Actor, t ticketRow, p *posting,
 	var m *Message
 	err = d.update(ctx, func(w *work) error {
 		var err error
-		if row, err = w.newTicket(d.queues[t.Queue], t.Subject); err != nil {
+		if number.taken {
+			row = w.numbered(number.n, d.queues[t.Queue], t.Subject)
+		} else if row, err = w.newTicket(d.queues[t.Queue], t.Subject); err != nil {
 			return err
 		}
-		if row.Number != number {
+		if row.Number != number.n {
 			return errMoved
 		}
 		w.fill(row, &t)
@@ -184,10 +193,20 @@ func (w *work) linkTo(by Actor, t *ticketRow, number uint64) error {
 	return w.relate(by, other, t)
 }
 
-func (d *Desk) nextNumber(ctx context.Context) (number uint64, now time.Time, err error) {
+// nextNumber looks which number is next, or takes it. A number that was taken
+// for a ticket that then cannot be stored is left out.
+func (d *Desk) nextNumber(ctx context.Context, take bool) (number ticketNumber, now time.Time, err error) {
+	if take {
+		err = d.db.Update(ctx, func(tx store.Tx) error {
+			n, err := tx.Count(ticketCounter(), 1)
+			number, now = ticketNumber{firstTicket - 1 + n, true}, tx.Now()
+			return err
+		})
+		return number, now, err
+	}
 	err = d.db.View(ctx, func(r store.Reader) error {
 		n, err := r.Counter(ticketCounter())
-		number, now = firstTicket+n, r.Now()
+		number, now = ticketNumber{n: firstTicket + n}, r.Now()
 		return err
 	})
 	return number, now, err

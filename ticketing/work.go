@@ -98,14 +98,19 @@ func (w *work) newTicket(q *queue, subject string) (*ticketRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	return w.numbered(firstTicket-1+n, q, subject), nil
+}
+
+// numbered opens a ticket whose number nobody else has.
+func (w *work) numbered(number uint64, q *queue, subject string) *ticketRow {
 	t := &ticketRow{Ticket: Ticket{
-		Number: firstTicket - 1 + n, Queue: q.Name, Subject: subject, Status: "new", Priority: "normal",
+		Number: number, Queue: q.Name, Subject: subject, Status: "new", Priority: "normal",
 		CreatedAt: w.now, UpdatedAt: w.now,
 	}}
 	w.held[t.Number] = &holding{row: t}
 	w.order = append(w.order, t.Number)
 	w.touch(t)
-	return t, nil
+	return t
 }
 
 // touch marks a ticket as changed; however often, its version grows by one.
