@@ -53,7 +53,7 @@ func TestConversations(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"expand": expandFiles,
-			"write":  storyWrite, "answer": storyAnswer, "gets": storyGets, "total": storyTotal, "pick": storyPick,
+			"write":  storyWrite, "answer": storyAnswer, "gets": storyGets, "total": storyTotal, "pick": storyPick, "rest": storyRest,
 			// thirdid and messageid NAME WORDS: see idOf.
 			"thirdid":   func(ts *testscript.TestScript, _ bool, args []string) { idOf(ts, args[0], args[1]) },
 			"messageid": func(ts *testscript.TestScript, _ bool, args []string) { idOf(ts, args[0], args[1]) },
@@ -177,9 +177,24 @@ func storyGets(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]+".txt"), []byte(parsed.Text()), 0o600))
 }
 
-// total WHO N fails unless WHO has got N mails by now. A story says it after
-// somebody got a later mail.
-func storyTotal(ts *testscript.TestScript, _ bool, args []string) {
+// rest waits until everybody has what is for him, and the daemon knows it.
+func storyRest(ts *testscript.TestScript, _ bool, _ []string) {
+	api := newClient(ts.MkAbs("data/ctl.sock"))
+	for deadline := time.Now().Add(peers.Patience); ; time.Sleep(20 * time.Millisecond) {
+		rest, err := atRest(ts.Getenv("ADMIN"), api)
+		ts.Check(err)
+		if rest {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("there is still mail under way")
+		}
+	}
+}
+
+// total WHO N fails unless WHO gets N mails in all, up to now.
+func storyTotal(ts *testscript.TestScript, neg bool, args []string) {
+	storyRest(ts, neg, nil)
 	n := 0
 	for _, m := range conversation(ts).world.sink.All() {
 		if m.to == args[0] {

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ticketgate/test/peers"
 )
 
 // TestKillNine ends the daemon with SIGKILL at random moments while mail comes
@@ -161,23 +163,10 @@ func ticketsByMessageID(d *daemon) map[string][]uint64 {
 }
 
 // waitOutboundEmpty waits until everybody has been written to and all of it has
-// left. Notices come first: they become mails.
+// left.
 func waitOutboundEmpty(t *testing.T, d *daemon) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	for {
-		var page struct{ Items []parcelJSON }
-		notices := d.metric("ticketgate_notices_waiting")
-		d.get("/outbound", nil, &page)
-		if notices == "0" && len(page.Items) == 0 {
-			return
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("the outbound queue does not drain; %s notices wait, and %+v", notices, page.Items)
-		}
-		pause(ctx, 50*time.Millisecond)
-	}
+	peers.WaitFor(t, 5*time.Minute, "the outbound queue to drain", d.atRest)
 }
 
 // copies are two arrivals of one notification, by when each transaction began.

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -147,21 +149,43 @@ func (d *daemon) get(path string, query url.Values, out any) {
 	}
 }
 
-// metric reads a value without labels from the page of metrics.
-func (d *daemon) metric(name string) string {
+// atRest reports whether a daemon has told everybody of everything and all of it
+// has left. Notices come first: they become mails.
+func atRest(admin string, api *client) (bool, error) {
+	notices, err := metric(admin, "ticketgate_notices_waiting")
+	if err != nil {
+		return false, err
+	}
+	var page struct{ Items []parcelJSON }
+	if _, err := api.get(context.Background(), "/outbound", nil, &page); err != nil {
+		return false, err
+	}
+	return notices == "0" && len(page.Items) == 0, nil
+}
+
+func (d *daemon) atRest() bool {
 	d.t.Helper()
-	res, err := http.Get("http://" + d.admin + "/metrics")
+	rest, err := atRest(d.admin, d.api)
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	return rest
+}
+
+// metric reads a value without labels from the page of metrics.
+func metric(admin, name string) (string, error) {
+	res, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		return "", err
+	}
 	defer res.Body.Close()
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
 		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			return value
+			return value, nil
 		}
 	}
-	d.t.Fatalf("there is no metric %s", name)
-	return ""
+	return "", fmt.Errorf("there is no metric %s: %w", name, errors.Join(lines.Err(), io.EOF))
 }
 
 // list reads all pages of a list.

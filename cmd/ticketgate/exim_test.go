@@ -58,13 +58,14 @@ trusted_forwarders = ["127.0.0.1/32"]
 	if out, code := d.cli("", "outbound", "list"); code != 0 || !strings.Contains(out, "greylisted") {
 		t.Errorf("outbound list: exit %d\n%s", code, out)
 	}
-	found := false
-	for _, m := range exim.Mail(t) {
-		found = found || bytes.Contains(m, []byte("Here is your answer.")) && bytes.Contains(m, []byte("DKIM-Signature:"))
-	}
-	if !found {
-		t.Error("no signed answer in the mailbox")
-	}
+	peers.WaitFor(t, peers.Patience, "a signed answer in the mailbox", func() bool { // Exim delivers after it has accepted
+		for _, m := range exim.Mail(t) {
+			if bytes.Contains(m, []byte("Here is your answer.")) && bytes.Contains(m, []byte("DKIM-Signature:")) {
+				return true
+			}
+		}
+		return false
+	})
 
 	large := strings.Repeat("A line that is as long as lines in mails are.\n", 4000)
 	if out, code := d.cli(large, "ticket", "reply", "1001", "--as", "otto", "-o", "json"); code != 0 {

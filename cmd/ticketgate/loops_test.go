@@ -117,10 +117,7 @@ func (x *exchange) rest(ds ...*daemon) int {
 	// look returns how many mails have come by, and whether there is work.
 	look := func() (total int, work bool) {
 		for _, d := range ds {
-			var page struct{ Items []parcelJSON }
-			notices := d.metric("ticketgate_notices_waiting")
-			d.get("/outbound", nil, &page)
-			work = work || notices != "0" || len(page.Items) > 0
+			work = !d.atRest() || work
 		}
 		x.mu.Lock()
 		defer x.mu.Unlock()
