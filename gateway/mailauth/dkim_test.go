@@ -172,7 +172,8 @@ func TestBombs(t *testing.T) {
 // TestAgreesWithLibrary: on any mail, signed and then changed at random, we and
 // the library say the same. Where the change leaves half a line end, which no
 // mail has (RFC 5322 §2.3), the library takes a CR at the end of the body for
-// nothing; we hash it.
+// nothing, which we hash; and it may find no end of the header, which is no
+// judgement.
 func TestAgreesWithLibrary(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -204,6 +205,9 @@ func TestAgreesWithLibrary(t *testing.T) {
 		_, e := h.check(r, "", "", "", string(signed))
 		they := err == nil && len(theirs) == 1 && theirs[0].Err == nil
 		we := len(e.DKIM) == 1 && e.DKIM[0].Result == mailauth.Pass
+		if err != nil && halfLineEnd(signed) {
+			return
+		}
 		runs++
 		if we {
 			passes++
