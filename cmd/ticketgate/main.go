@@ -108,6 +108,7 @@ func rootCommand() *cobra.Command {
 		outboundList(o, "mailq"),
 		suppressionCommand(o),
 		optoutCommand(o),
+		notifyCommand(o),
 		dkimCommand(o),
 		tokenCommand(o),
 		agentCommand(o),

@@ -292,7 +292,7 @@ func (p *program) openOutbound(ctx context.Context) error {
 		return err
 	}
 	p.onStop("outbound connections", carrier.Close)
-	p.witness = newWitness(p.desk)
+	p.witness = newWitness(notify.NewUnsent(p.desk))
 	if p.dnsOK, err = newDNSGauge(p.world.metrics); err != nil {
 		return err
 	}

@@ -53,6 +53,8 @@ type Options struct {
 	// Admit is asked before a request that will have mail sent is carried
 	// out; its error is the answer. nil admits all.
 	Admit func(context.Context) error
+	// Notifications are the history of who was told of what.
+	Notifications Notifications
 	// Replays keep answers to requests with an idempotency key; nil ignores
 	// such keys.
 	Replays Replays
@@ -119,7 +121,7 @@ func New(o Options) (*API, error) {
 	for _, part := range []struct {
 		served   bool
 		register func()
-	}{{o.Control != nil, a.registerControl}, {o.Suppressions != nil, a.registerSuppressions}, {o.Keys != nil, a.registerKeys}, {o.House != nil, a.registerHouse}, {o.OptOuts != nil, a.registerOptOuts}} {
+	}{{o.Control != nil, a.registerControl}, {o.Suppressions != nil, a.registerSuppressions}, {o.Keys != nil, a.registerKeys}, {o.House != nil, a.registerHouse}, {o.OptOuts != nil, a.registerOptOuts}, {o.Notifications != nil, a.registerNotifications}} {
 		if part.served {
 			part.register()
 		}

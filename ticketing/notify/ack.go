@@ -11,21 +11,21 @@ import (
 func ackRefusal(a *affair) string {
 	switch {
 	case !a.queue.AutoAck:
-		return "switched off for the queue"
+		return ackOff
 	case a.msg == nil || a.msg.Direction != "in":
-		return "no mail to acknowledge"
+		return ackNoMail
 	case a.msg.Envelope.From == "":
-		return "null return path"
+		return ackNull
 	case a.notice.Automatic != "":
-		return "automatic mail: " + a.notice.Automatic
+		return ackRobot + a.notice.Automatic
 	case machineWrote(a):
-		return "automatic mail: " + a.msg.Automatic.Class
+		return ackRobot + a.msg.Automatic.Class
 	case a.notice.NoAck:
-		return "the desk asked for none"
+		return ackElsewhere
 	case !vouched(a):
-		return "unproven sender"
+		return ackUnproven
 	case a.optedOut[message.Fold(a.notice.Actor.Address)]:
-		return "opted out"
+		return notWanted
 	}
 	return ""
 }

@@ -31,7 +31,10 @@ type letter struct {
 func (l letter) staff() bool { return l.agent != "" }
 
 // skip is a decision not to write, with its reason.
-type skip struct{ role, reason string }
+type skip struct {
+	letter
+	reason string
+}
 
 // plan decides who hears of an affair, each person once. It is a pure function
 // of what was true when the notice was written (its audience) and of the ticket
@@ -48,10 +51,10 @@ func plan(a *affair) (letters []letter, skipped []skip) {
 		l := letter{role: r.Role, to: message.Address{Name: r.Name, Addr: r.Address}, agent: r.Agent, folded: message.Fold(r.Address)}
 		reason := a.judge(&l)
 		if reason == "" && seenBefore(a, l, seen) {
-			reason = "told already"
+			reason = notTwice
 		}
 		if reason != "" {
-			skipped = append(skipped, skip{l.role, reason})
+			skipped = append(skipped, skip{l, reason})
 			continue
 		}
 		letters = append(letters, l)
@@ -66,29 +69,29 @@ func (a *affair) judge(l *letter) string {
 	}
 	switch {
 	case !a.takesPart(l):
-		return "takes no part any more"
+		return notAnyMore
 	case a.isBacklog():
 		return a.judgeBacklog()
 	case !a.publicEvent() || !public(a.msg):
-		return "not concerned by this event"
+		return notConcerned
 	case a.caused(l):
 		return a.judgeAck(l)
 	case !vouched(a):
-		return "the author is unproven"
+		return notVouched
 	case a.optedOut[l.folded]:
-		return "opted out"
+		return notWanted
 	case !a.queue.CopyAlways && stoodIn(a.msg, l.folded):
-		return "stood in the mail that caused it"
+		return notAgain
 	}
 	return ""
 }
 
 func (a *affair) judgeAck(l *letter) string {
 	if l.role != "requester" || a.notice.Event != "ticket_created" {
-		return "caused it"
+		return notCauser
 	}
 	if reason := ackRefusal(a); reason != "" {
-		return "no acknowledgement: " + reason
+		return noAck + reason
 	}
 	l.ack, l.echo = true, proven(a)
 	return ""
@@ -97,15 +100,15 @@ func (a *affair) judgeAck(l *letter) string {
 func (a *affair) judgeStaff(l *letter) string {
 	agent, ok := a.agents(l.agent)
 	if !ok || len(agent.Addresses) == 0 {
-		return "no longer an agent"
+		return notAgent
 	}
 	// What was his address when it happened may be nobody's or another's now.
 	l.to.Addr, l.folded = agent.Addresses[0], message.Fold(agent.Addresses[0])
 	switch {
 	case a.caused(l):
-		return "caused it"
+		return notCauser
 	case !a.concerns(l):
-		return "not concerned by this event"
+		return notConcerned
 	}
 	return ""
 }

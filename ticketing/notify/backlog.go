@@ -69,7 +69,7 @@ func (n *Notifier) loadBacklog(ctx context.Context, a *affair) error {
 // judgeBacklog says why a new CC gets no backlog, "" if he does.
 func (a *affair) judgeBacklog() string {
 	if len(a.backlog)+a.unsaid == 0 {
-		return "nothing public was said before"
+		return notSaid
 	}
 	return ""
 }

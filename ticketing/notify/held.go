@@ -37,16 +37,17 @@ func (n *Notifier) report(ctx context.Context, job agenda.Job, notice ticketing.
 			p.writer.Discard()
 		}
 	}()
-	var skipped []skip
-	failed := 0
+	var v verdicts
 	for _, r := range notice.Audience {
 		to, known := n.presently(r)
+		l := letter{role: r.Role, to: to, agent: r.Agent, folded: message.Fold(to.Addr)}
 		if !ok || !known {
-			skipped = append(skipped, skip{r.Role, "the queue or the agent is not configured any more"})
+			l.to, l.folded = message.Address{Name: r.Name, Addr: r.Address}, message.Fold(r.Address)
+			v.skipped = append(v.skipped, skip{l, notConfigured})
 			continue
 		}
 		if !to.Writable() {
-			failed++
+			v.failed = append(v.failed, skip{l, unwritableAddress(to)})
 			continue
 		}
 		subject, text := say(q)
@@ -54,27 +55,24 @@ func (n *Notifier) report(ctx context.Context, job agenda.Job, notice ticketing.
 		if err != nil {
 			return fmt.Errorf("notify: compose report: %w", err)
 		}
-		p.role = r.Role
+		p.letter = l
 		if under != nil {
 			p.limits = []limit{*under}
 		}
 		parcels = append(parcels, p)
 	}
 	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
-	queued := 0
-	err := n.o.DB.Update(ctx, func(tx store.Tx) error {
-		sent, _, err := n.allow(tx, parcels)
-		if err != nil {
+	err := n.o.DB.Update(ctx, func(tx store.Tx) (err error) {
+		if v.sent, v.refused, err = n.allow(tx, parcels); err != nil {
 			return err
 		}
-		queued = len(sent)
-		return n.submit(tx, job, sent)
+		if err := n.submit(tx, job, v.sent); err != nil {
+			return err
+		}
+		return n.record(tx, notice, v)
 	})
 	if err == nil {
-		for range len(parcels) - queued {
-			skipped = append(skipped, skip{"admin", "enough warnings for today"})
-		}
-		n.account(notice, queued, failed, skipped, nil)
+		n.account(notice, v)
 	}
 	return err
 }

@@ -52,6 +52,9 @@ func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
 				return err
 			default:
 				hushed = append(hushed, a)
+				if err := n.record(tx, a.notice, verdicts{refused: a.refused()}); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -61,7 +64,7 @@ func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
 		return jobs
 	}
 	for _, a := range hushed {
-		n.account(a.notice, 0, 0, nil, []refusal{{limit: limit{scope: scopeAddress}, role: "requester"}})
+		n.account(a.notice, verdicts{refused: a.refused()})
 	}
 	return append(open, loud...)
 }
@@ -69,6 +72,13 @@ func (n *Notifier) hush(ctx context.Context, jobs []agenda.Job) []agenda.Job {
 type ackOnly struct {
 	job    agenda.Job
 	notice ticketing.Notice
+}
+
+// refused is what became of the acknowledgement.
+func (a ackOnly) refused() []refusal {
+	r := a.notice.Audience[0]
+	l := letter{role: r.Role, to: message.Address{Name: r.Name, Addr: r.Address}, folded: message.Fold(r.Address), ack: true}
+	return []refusal{{limit: addressLimit(l.folded), letter: l}}
 }
 
 // onlyAck reports whether a notice concerns nobody but the customer who caused

@@ -111,6 +111,8 @@ func (l limit) says() string {
 		return fmt.Sprintf("more than %d acknowledgements %s", l.burst, unit)
 	case scopeRecipient:
 		return fmt.Sprintf("more than %d automatic mails %s to %s", l.burst, unit, l.name)
+	case scopeAlert:
+		return fmt.Sprintf("more than %d warnings %s", l.burst, unit)
 	}
 	return fmt.Sprintf("more than %d automatic mails %s about ticket %s", l.burst, unit, l.name)
 }
@@ -192,7 +194,7 @@ func (r *ackRow) again(now time.Time) (alert bool) {
 // refusal is a mail that a limit withheld.
 type refusal struct {
 	limit
-	role  string
+	letter
 	alert bool // the administrator has not been told today
 }
 
@@ -227,7 +229,7 @@ func (n *Notifier) allow(tx store.Tx, parcels []parcel) (sent []parcel, refused 
 			continue
 		}
 		l := p.limits[empty]
-		no := refusal{limit: l, role: p.role}
+		no := refusal{limit: l, letter: p.letter}
 		if l.scope == scopeAddress {
 			no.alert = rows[l].again(tx.Now())
 			changed[l] = true

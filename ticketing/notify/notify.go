@@ -84,6 +84,7 @@ const (
 type Notifier struct {
 	o        Options
 	acks     *store.Table[ackRow]
+	history  *store.Table[historyRow]
 	had      *Acks
 	total    *prometheus.CounterVec
 	withheld *prometheus.CounterVec
@@ -96,7 +97,7 @@ func New(o Options) *Notifier {
 	}
 	o.Acks = o.Acks.orDefaults()
 	n := &Notifier{
-		o: o, acks: ackTable(), had: NewAcks(),
+		o: o, acks: ackTable(), history: historyTable(), had: NewAcks(),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ticketgate_notifications_total",
 			Help: "Notifications decided, by event and result.",

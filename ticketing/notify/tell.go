@@ -59,20 +59,20 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 		return err
 	}
 	letters, skipped := plan(a)
+	v := verdicts{skipped: skipped}
 	var parcels []parcel
 	defer func() {
 		for _, p := range parcels {
 			p.writer.Discard() // removes what was not linked
 		}
 	}()
-	failed := 0
 	for _, l := range letters {
 		p, unwritable, err := n.write(ctx, a, l)
 		if err != nil {
 			return fmt.Errorf("notify: compose for %s: %w", l.role, err)
 		}
 		if unwritable != nil {
-			failed++
+			v.failed = append(v.failed, skip{l, unwritable.Error()})
 			n.o.Log.Error("mail left out, it cannot be written", "notice", notice.ID, "ticket", notice.Ticket, "role", l.role, "to", l.to.Addr, "err", unwritable)
 			continue
 		}
@@ -80,23 +80,24 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	}
 	// The outbound queue locks a lane per domain: in the order of their names.
 	slices.SortStableFunc(parcels, func(x, y parcel) int { return strings.Compare(x.domain(), y.domain()) })
-	var refused []refusal
 	err = n.o.DB.Update(ctx, func(tx store.Tx) (err error) {
 		if err := n.unconcealed(tx, a, parcels); err != nil {
 			return err
 		}
-		var sent []parcel
-		if sent, refused, err = n.allow(tx, parcels); err != nil {
+		if v.sent, v.refused, err = n.allow(tx, parcels); err != nil {
 			return err
 		}
-		for _, r := range refused {
+		for _, r := range v.refused {
 			if r.alert {
 				if err := n.alarm(tx, notice, r.says()); err != nil {
 					return err
 				}
 			}
 		}
-		return n.submit(tx, job, sent)
+		if err := n.submit(tx, job, v.sent); err != nil {
+			return err
+		}
+		return n.record(tx, notice, v)
 	})
 	if errors.Is(err, errConcealed) {
 		return n.tell(ctx, job)
@@ -104,7 +105,7 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 	if err != nil {
 		return err
 	}
-	n.account(notice, len(parcels)-len(refused), failed, skipped, refused)
+	n.account(notice, v)
 	return nil
 }
 
@@ -122,20 +123,18 @@ func (n *Notifier) submit(tx store.Tx, job agenda.Job, parcels []parcel) error {
 }
 
 // account tells metrics and log what became of a notice that has been told.
-func (n *Notifier) account(notice ticketing.Notice, queued, failed int, skipped []skip, refused []refusal) {
+func (n *Notifier) account(notice ticketing.Notice, v verdicts) {
 	event := eventLabel(notice.Event)
-	n.total.WithLabelValues(event, "queued").Add(float64(queued))
-	n.total.WithLabelValues(event, "failed").Add(float64(failed))
-	for _, r := range refused {
-		n.withheld.WithLabelValues(r.scope).Inc()
-		if r.alert {
+	n.total.WithLabelValues(event, "queued").Add(float64(len(v.sent)))
+	n.total.WithLabelValues(event, "failed").Add(float64(len(v.failed)))
+	n.total.WithLabelValues(event, "excluded").Add(float64(len(v.skipped) + len(v.refused)))
+	for _, r := range v.refused {
+		if r.scope != scopeAlert {
+			n.withheld.WithLabelValues(r.scope).Inc()
+		}
+		if r.alert && r.scope != scopeAlert {
 			n.o.Log.Warn("automatic mail is being withheld; mail that arrives is still stored", "limit", r.scope, "of", r.name, "ticket", notice.Ticket)
 		}
-		skipped = append(skipped, skip{r.role, "limit: " + r.scope})
-	}
-	n.total.WithLabelValues(event, "excluded").Add(float64(len(skipped)))
-	for _, s := range skipped {
-		n.o.Log.Debug("not notified", "notice", notice.ID, "ticket", notice.Ticket, "role", s.role, "reason", s.reason)
 	}
 }
 

@@ -20,7 +20,7 @@ type parcel struct {
 	writer   *blob.Writer
 	sealed   *blob.Sealed
 	outbound message.Outbound
-	role     string
+	letter   letter
 	open     bool    // it tells a customer what is public
 	limits   []limit // those it must get past when it is handed over
 }
@@ -34,7 +34,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 		return parcel{}, nil, fmt.Errorf("the address %q of queue %s cannot be written", from.Addr, a.queue.Name)
 	}
 	if !l.to.Writable() {
-		return parcel{}, fmt.Errorf("%q is no address", l.to.Addr), nil
+		return parcel{}, errors.New(unwritableAddress(l.to)), nil
 	}
 	draft, returnPath, err := n.draft(ctx, a, l)
 	if err != nil {
@@ -53,7 +53,7 @@ func (n *Notifier) write(ctx context.Context, a *affair, l letter) (p parcel, un
 		}
 		return parcel{}, nil, err
 	}
-	p = parcel{writer: w, sealed: sealed, role: l.role, open: !l.staff() && !l.ack, limits: n.limitsOf(a, l), outbound: message.Outbound{
+	p = parcel{writer: w, sealed: sealed, letter: l, open: !l.staff() && !l.ack, limits: n.limitsOf(a, l), outbound: message.Outbound{
 		ID:     id,
 		Class:  parcelClass(a, l),
 		From:   returnPath,

@@ -49,6 +49,12 @@ const (
 	PrefixOrganization Prefix = 0x59
 )
 
+// What people were told.
+const (
+	PrefixHistory Prefix = 0x5a // what notify decided about whom, a notice's together
+	PrefixUnsent  Prefix = 0x5b // mails of notify that did not go out after all
+)
+
 // Doors.
 const (
 	PrefixAppPassword Prefix = 0x30 // what agents' mail programs log in with
