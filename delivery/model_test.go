@@ -250,7 +250,7 @@ func (m *model) op() {
 			m.t.Errorf("%s %s: %v, want success %v", what, id, err, want)
 		}
 	}
-	switch n := m.rng.IntN(23); {
+	switch n := m.rng.IntN(22); {
 	case n < 5:
 		m.submit(id)
 	case n < 8:
