@@ -16,6 +16,8 @@ type Locator interface {
 	// Way names the way of a queue's mail, or of mail that must take a route:
 	// "" if it is everybody's.
 	Way(queue, route string) string
+	// Site tells where a way leads for a destination. For none, it tells at
+	// once of a smarthost alone.
 	Site(ctx context.Context, destination, way string) courier.Site
 }
 
@@ -285,7 +287,7 @@ func unusable(res courier.Result) string {
 func (q *Queue) refused(ctx context.Context, p *row) bool {
 	route := ""
 	if q.locator != nil {
-		route = q.locator.Site(ctx, p.domain(), p.Way).Route
+		route = q.locator.Site(ctx, "", p.Way).Route
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

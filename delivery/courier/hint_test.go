@@ -108,6 +108,12 @@ func TestSitesOfWays(t *testing.T) {
 		o.QueueRoutes = tc.routes
 		c := newCourier(t, o)
 		way := c.Way(tc.queue, tc.route)
+		asked := &names{}
+		p := o
+		p.Resolver = asked
+		if got := newCourier(t, p).Site(t.Context(), "", way); got.Route != tc.want.Route || asked.asks > 0 {
+			t.Errorf("way %q to nowhere: %+v with %d questions", way, got, asked.asks)
+		}
 		if got := c.Site(t.Context(), "customer.example", way); way != tc.way || got != tc.want {
 			t.Errorf("%v, queue %s, route %q: way %q to %+v, want %q to %+v", tc.routes, tc.queue, tc.route, way, got, tc.way, tc.want)
 		}

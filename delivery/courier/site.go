@@ -29,7 +29,8 @@ func (c *Courier) Way(queue, route string) string {
 
 // Site looks up where the mail for a destination would go by a way. The answer
 // is the zero Site if that cannot be told: Carry will then say why. Of a route
-// that is not configured only its name is known.
+// that is not configured only its name is known. Where a smarthost is, the
+// destination does not matter, and nothing is looked up for "".
 func (c *Courier) Site(ctx context.Context, destination, way string) Site {
 	w, fail := c.wayOf(&Transaction{Route: way})
 	if fail != nil {
