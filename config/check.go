@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -84,15 +85,45 @@ func (p *parser) checkListeners(l Listen) {
 		if x.key == "lmtp" && port == "25" {
 			p.errorf(at, `use  lmtp = "127.0.0.1:24"`, "listen.lmtp is on port 25, where other servers speak SMTP (RFC 2033 §5)")
 		}
-		if other, taken := used[string(x.addr)]; taken {
-			p.errorf(at, "", "listen.%s has the same address as listen.%s (%s)", x.key, other, x.addr)
-			continue
+		for _, other := range slices.Sorted(maps.Keys(used)) {
+			if overlap(string(x.addr), other) {
+				p.errorf(at, "", "listen.%s has the same address as listen.%s (%s)", x.key, used[other], other)
+				break
+			}
 		}
 		used[string(x.addr)] = x.key
 	}
 	if l.SMTP == "" {
 		p.warnf(path{"listen", "smtp"}, "", "listen.smtp is off; no mail comes in by SMTP")
 	}
+}
+
+// overlap reports whether only one of two addresses can be listened on: every
+// interface includes each single one.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB {
+		return a == b
+	}
+	ipA, ipB := listenIP(hostA), listenIP(hostB)
+	for _, x := range [...][2]netip.Addr{{ipA, ipB}, {ipB, ipA}} {
+		if x[0].IsUnspecified() && (x[0].Is6() || x[1].Is4()) {
+			return true
+		}
+	}
+	return ipA == ipB
+}
+
+func listenIP(host string) netip.Addr {
+	switch host {
+	case "":
+		return netip.IPv6Unspecified() // and IPv4 with it
+	case "localhost":
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	ip, _ := netip.ParseAddr(host)
+	return ip
 }
 
 func (p *parser) checkTLS(t TLS) {

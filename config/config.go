@@ -118,7 +118,7 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	l.MessageSize, l.Recipients, l.Connections, l.PerIPConnections = 35_000_000, 100, 1000, 50
+	l.MessageSize, l.Recipients, l.Connections, l.PerIPConnections = 35_000_000, 100, 500, 20
 }
 
 // Metrics configures /metrics.

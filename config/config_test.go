@@ -207,8 +207,9 @@ func TestFiles(t *testing.T) {
 		}
 		return file
 	}
-	write("key.pem", "x", 0o644)
-	write("cert.pem", "x", 0o644)
+	certificate, key := pair(t)
+	write("key.pem", key, 0o644)
+	write("cert.pem", certificate, 0o644)
 	file := write("t.toml", Example(false)+"\n[tls]\nmode = \"files\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[metrics]\ntoken_file = \"gone\"\n", 0o600)
 	c, problems := Load(file)
 	if c != nil || len(problems) != 2 ||
@@ -216,7 +217,7 @@ func TestFiles(t *testing.T) {
 		problems[1].Text != "token_file names "+filepath.Join(dir, "gone")+", which does not exist" {
 		t.Errorf("%v", problems)
 	}
-	write("key.pem", "x", 0o640)
+	write("key.pem", key, 0o640)
 	write("gone", "x", 0o600)
 	if c, problems = Load(file); c == nil || c.TLS.Key != Path(filepath.Join(dir, "key.pem")) {
 		t.Errorf("%v", problems)

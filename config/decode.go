@@ -153,7 +153,11 @@ func (p *parser) value(at path, v reflect.Value, doc any, f field) {
 func wants[T any](p *parser, at path, t reflect.Type, doc any, f field) (T, bool) {
 	v, ok := doc.(T)
 	if !ok {
-		p.errorf(at, "write  "+f.key+" = "+exampleValue(f), "%s must be %s, not %s", keyName(at), kindOf(t), tomlKind(doc))
+		hint := "write  " + f.key + " = " + exampleValue(f)
+		if t.Kind() == reflect.Map {
+			hint = fmt.Sprintf("write  [%s.%s]", f.key, quoteKey(f.Tag.Get("example")))
+		}
+		p.errorf(at, hint, "%s must be %s, not %s", keyName(at), kindOf(t), tomlKind(doc))
 	}
 	return v, ok
 }

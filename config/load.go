@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,8 @@ import (
 const MaxFile = 4 << 20
 
 // Load reads a configuration file and checks it, including that the files it
-// names can be read and that secrets are not open to everybody. The Config is
+// names can be read and hold what they should, and that secrets are not open to
+// everybody. The Config is
 // nil if there is any error; warnings may accompany a usable one.
 func Load(path string) (*Config, Problems) {
 	data, err := readFile(path)
@@ -27,6 +29,16 @@ func Load(path string) (*Config, Problems) {
 		p.checkFiles()
 	}
 	return p.result()
+}
+
+// Read is Load without a look at the files that the configuration names: for
+// commands that only talk to the running daemon, which has read them.
+func Read(path string) (*Config, Problems) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, Problems{{File: path, Text: err.Error()}}
+	}
+	return Parse(path, data)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -101,6 +113,10 @@ func (p *parser) syntax(doc *map[string]any) bool {
 		p.problemAt(p.pos.offset(off), nil, "the file is not UTF-8", "")
 		return false
 	}
+	if bytes.HasPrefix(p.data, []byte("\xef\xbb\xbf")) {
+		p.problemAt(place{1, 1}, nil, "the file begins with a byte order mark", "save it as UTF-8 without one")
+		return false
+	}
 	err := toml.Unmarshal(p.data, doc)
 	if err == nil {
 		return true
@@ -154,33 +170,5 @@ func (p *parser) resolvePaths() {
 		if *v != "" && !filepath.IsAbs(string(*v)) {
 			*v = Path(filepath.Join(filepath.Dir(p.name), string(*v)))
 		}
-	}
-}
-
-// checkFiles looks at the files the configuration names.
-func (p *parser) checkFiles() {
-	c := p.config
-	p.checkFile(path{"tls", "cert"}, c.TLS.Cert, false)
-	p.checkFile(path{"tls", "key"}, c.TLS.Key, true)
-	p.checkFile(path{"metrics", "token_file"}, c.Metrics.TokenFile, true)
-	for _, f := range wayFiles(c) {
-		p.checkFile(f.at, *f.file, f.secret)
-	}
-}
-
-func (p *parser) checkFile(at path, file Path, secret bool) {
-	if file == "" {
-		return
-	}
-	info, err := os.Stat(string(file))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		p.errorf(at, "", "%s names %s, which does not exist", at[len(at)-1], file)
-	case err != nil:
-		p.errorf(at, "", "%s names %s, which cannot be read: %v", at[len(at)-1], file, errors.Unwrap(err))
-	case !info.Mode().IsRegular():
-		p.errorf(at, "", "%s names %s, which is not a file", at[len(at)-1], file)
-	case secret && info.Mode().Perm()&0o007 != 0:
-		p.errorf(at, "chmod 640", "%s %s is open to everybody (%#o)", at[len(at)-1], file, info.Mode().Perm())
 	}
 }

@@ -188,6 +188,16 @@ func (s *Secret) UnmarshalText(text []byte) error {
 // IsZero says that no secret is configured.
 func (s Secret) IsZero() bool { return s.source == "" }
 
+// ErrSecret is what every error of Reveal is: the configuration names a secret
+// that is not there.
+var ErrSecret = errors.New("config: no such secret")
+
+// secretError is an ErrSecret in the words of its own text.
+type secretError struct{ error }
+
+func (secretError) Is(target error) bool { return target == ErrSecret }
+func (e secretError) Unwrap() error      { return e.error }
+
 // Reveal returns the secret itself. getenv and readFile are the world:
 // os.Getenv and os.ReadFile.
 func (s Secret) Reveal(getenv func(string) string, readFile func(string) ([]byte, error)) (string, error) {
@@ -195,16 +205,16 @@ func (s Secret) Reveal(getenv func(string) string, readFile func(string) ([]byte
 		if v := getenv(name); v != "" {
 			return v, nil
 		}
-		return "", fmt.Errorf("environment variable %s is empty or not set", name)
+		return "", secretError{fmt.Errorf("environment variable %s is empty or not set", name)}
 	}
 	if name, ok := strings.CutPrefix(s.source, "cred:"); ok {
 		dir := getenv("CREDENTIALS_DIRECTORY")
 		if dir == "" {
-			return "", fmt.Errorf("credential %s: CREDENTIALS_DIRECTORY is not set; the service manager gave us none", name)
+			return "", secretError{fmt.Errorf("credential %s: CREDENTIALS_DIRECTORY is not set; the service manager gave us none", name)}
 		}
 		b, err := readFile(dir + "/" + name)
 		if err != nil {
-			return "", fmt.Errorf("credential %s: %w", name, err)
+			return "", secretError{fmt.Errorf("credential %s: %w", name, err)}
 		}
 		return strings.TrimRight(string(b), "\r\n"), nil
 	}
@@ -293,8 +303,7 @@ type SocketAddr string
 // UnmarshalText takes what ListenAddr takes, or unix: and an absolute path.
 func (s *SocketAddr) UnmarshalText(text []byte) error {
 	if path, ok := strings.CutPrefix(string(text), "unix:"); ok {
-		// The kernel's address has room for 107 octets.
-		if !strings.HasPrefix(path, "/") || len(path) > 107 || strings.ContainsRune(path, 0) {
+		if !strings.HasPrefix(path, "/") || len(path) > maxSocket || strings.ContainsRune(path, 0) {
 			return fmt.Errorf(`%q is not a socket such as "unix:/run/ticketgate/lmtp.sock": the path must be absolute and have at most 107 octets`, text)
 		}
 		*s = SocketAddr(text)

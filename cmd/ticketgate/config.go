@@ -11,16 +11,22 @@ import (
 )
 
 // load reads the configuration the flags name. What is wrong with it goes to
-// w; the error then only says so and carries the exit code 78.
+// w; the error then only says so and carries the exit code 78. With io.Discard
+// the error says it all, and files that the configuration names are not looked
+// at.
 func (o *options) load(w io.Writer) (*config.Config, error) {
 	path, err := o.configPath()
 	if err != nil {
 		return nil, err
 	}
-	cfg, problems := config.Load(path)
+	read := config.Load
+	if w == io.Discard { // the daemon has read the files
+		read = config.Read
+	}
+	cfg, problems := read(path)
 	if cfg == nil {
 		if w == io.Discard {
-			return nil, &exitError{exitConfig, problems}
+			return nil, &exitError{exitConfig, problems.Errors()}
 		}
 		problems.Print(w)
 		return nil, exitWith(exitConfig, "%s is not usable. Nothing was started.", path)
