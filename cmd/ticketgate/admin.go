@@ -89,9 +89,9 @@ func intakeCommand(o *options) *cobra.Command {
 		Short: "Take one mail from standard input",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := o.load(cmd.ErrOrStderr())
+			cfg, err := o.load(io.Discard)
 			if err != nil {
-				return err
+				return &exitError{exitTemporary, err} // no mail bounces for it
 			}
 			if queue != "" {
 				q, ok := cfg.Queues[queue]

@@ -52,6 +52,9 @@ func serveCommand(o *options) *cobra.Command {
 				return exitWith(exitFailed, "could not start: %v", err)
 			}
 			p, err := start(cmd.Context(), cfg, w)
+			if errors.Is(err, config.ErrSecret) {
+				return exitWith(exitConfig, "could not start: %v", err)
+			}
 			if err != nil {
 				return exitWith(exitFailed, "could not start: %v", err)
 			}
@@ -119,8 +122,8 @@ func (p *program) addr(name string) string { return p.addrs[name] }
 
 // start builds everything from the store outwards and opens the doors last.
 // On error whatever was started is stopped again.
-func start(ctx context.Context, cfg *config.Config, w *world) (p *program, err error) {
-	p = &program{cfg: cfg, world: w, addrs: map[string]string{}, fatal: make(chan error, 1)}
+func start(ctx context.Context, cfg *config.Config, w *world) (_ *program, err error) {
+	p := &program{cfg: cfg, world: w, addrs: map[string]string{}, fatal: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)

@@ -103,6 +103,9 @@ func (x *explained) ask(ctx context.Context, cfg *config.Config, stderr io.Write
 	if len(x.to) == 0 {
 		x.to = recipientsOf(cfg, x.mail)
 	}
+	if len(x.to) == 0 {
+		return nil, exitWith(exitUsage, "no queue is configured, so no recipient is ours; name one with --to")
+	}
 	query := url.Values{"to": x.to}
 	for key, value := range map[string]string{"from": x.from, "ip": x.ip, "helo": x.helo} {
 		if value != "" || key == "from" && x.known {
@@ -165,8 +168,8 @@ func recipientsOf(cfg *config.Config, mail []byte) (to []string) {
 			}
 		}
 	}
-	if len(to) == 0 {
-		to = []string{string(cfg.Queues[slices.Sorted(maps.Keys(cfg.Queues))[0]].Address)}
+	if queues := slices.Sorted(maps.Keys(cfg.Queues)); len(to) == 0 && len(queues) > 0 {
+		to = []string{string(cfg.Queues[queues[0]].Address)}
 	}
 	return to
 }
