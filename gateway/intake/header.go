@@ -158,21 +158,39 @@ func (h *header) keep(c byte) {
 func (h *header) end() { h.done = true }
 
 // checkFrom refuses a mail whose readers could disagree on who sent it: more
-// than one From field, or one that names mailboxes of several domains.
-func (h *header) checkFrom() error {
+// than one From field, or one that names mailboxes of several domains. Strict
+// also refuses a From field that names several mailboxes of one domain, or that
+// is empty or an empty group. Words that are no address are let in: they name
+// nobody, and devices write them.
+func (h *header) checkFrom(strict bool) error {
+	refuse := func(text string) error {
+		return &ticketing.Error{Kind: ticketing.Invalid, Text: text, Err: ErrSender}
+	}
 	if len(h.froms) > 1 {
-		return &ticketing.Error{Kind: ticketing.Invalid, Text: "message has more than one From field", Err: ErrSender}
+		return refuse("message has more than one From field")
 	}
 	if len(h.froms) == 0 {
 		return nil
 	}
 	list, _ := message.ParseAddressList(string(h.froms[0]), maxFrom)
+	switch {
+	case strict && len(list) == 0 && nobody(h.froms[0]):
+		return refuse("message has a From field naming nobody")
+	case strict && len(list) > 1:
+		return refuse("message has a From field naming several senders")
+	}
 	for _, a := range list[min(1, len(list)):] {
 		if a.Domain() != list[0].Domain() {
-			return &ticketing.Error{Kind: ticketing.Invalid, Text: "message has a From field naming several domains", Err: ErrSender}
+			return refuse("message has a From field naming several domains")
 		}
 	}
 	return nil
+}
+
+// nobody reports whether a field's value is empty or a group without members.
+func nobody(value []byte) bool {
+	value = bytes.TrimSpace(value)
+	return len(value) == 0 || value[len(value)-1] == ';'
 }
 
 // checkSenders refuses a mail from anybody but the addresses given; none given

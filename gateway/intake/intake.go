@@ -13,12 +13,13 @@
 //
 // What it refuses, each with a Kind of package ticketing: mail over the size
 // limit and header sections over theirs (TooBig), more than MaxReceived hops
-// (Refused, wrapping ErrLoop), a From that names several senders (Invalid,
-// wrapping ErrSender), and, from a stranger on port 25, what the author's domain
-// asks to refuse (Refused, by the desk's Admit). Elsewhere such mail is taken
-// and held: to refuse what a relay of ours has accepted would make it a bounce
-// to whoever was forged. Mail with a missing or unreadable From is taken: it
-// claims nobody's identity, and broken mail must become a ticket.
+// (Refused, wrapping ErrLoop), a From that names senders of several domains
+// (Invalid, wrapping ErrSender), and, on port 25, a From that names several
+// mailboxes or is empty (the same) and what the author's domain asks to refuse
+// (Refused, by the desk's Admit). Elsewhere such mail is taken and held: to
+// refuse what a relay of ours has accepted would make it a bounce to whoever was
+// forged. Mail with a missing or unreadable From is taken: it claims nobody's
+// identity, and broken mail must become a ticket.
 package intake
 
 import (
@@ -201,7 +202,7 @@ func (in *Intake) take(ctx context.Context, env Envelope, r io.Reader, start tim
 		return nil, ticketing.Arrival{}, err
 	}
 	w := in.o.Blobs.Create(ctx)
-	sealed, head, err := in.store(w, r, env.From == "" && !env.NoFrom)
+	sealed, head, err := in.store(w, r, &env)
 	if err == nil {
 		err = head.checkSenders(env.Senders)
 	}
@@ -244,7 +245,7 @@ func (in *Intake) arrive(ctx context.Context, env Envelope, sealed *blob.Sealed,
 }
 
 // store streams r into w while it inspects the header section.
-func (in *Intake) store(w *blob.Writer, r io.Reader, null bool) (*blob.Sealed, *header, error) {
+func (in *Intake) store(w *blob.Writer, r io.Reader, env *Envelope) (*blob.Sealed, *header, error) {
 	pooled := in.buffers.Get().(*[]byte)
 	defer in.buffers.Put(pooled)
 	buf := *pooled
@@ -278,8 +279,9 @@ func (in *Intake) store(w *blob.Writer, r io.Reader, null bool) (*blob.Sealed, *
 		}
 	}
 	head.end()
-	if !null {
-		if err := head.checkFrom(); err != nil {
+	// Reports, which have the null sender, often lack a usable From.
+	if env.From != "" || env.NoFrom {
+		if err := head.checkFrom(env.Source == "smtp"); err != nil {
 			return nil, nil, err
 		}
 	}
