@@ -50,8 +50,8 @@ var (
 // administrator's word, DANE, MTA-STS, and else whatever is to be had.
 func (c *Courier) policyFor(t *Transaction, w *way, h *hop, found *mtasts.Policy) (policy, *failure) {
 	p, fail := c.destinationPolicy(w, h, found)
-	if fail != nil || !t.RequireTLS {
-		return p, fail
+	if fail != nil || !t.RequireTLS || h.socket != "" {
+		return p, fail // over a socket mail does not leave this machine: nobody can read it on the way
 	}
 	p.requireTLS = true
 	known := h.relay || h.secure || p.source == byConfig || p.source == bySTS && p.security == Verified

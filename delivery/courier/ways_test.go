@@ -93,6 +93,34 @@ func TestConnectionsAreNotShared(t *testing.T) {
 	})
 }
 
+// Mail that requires TLS to the end may be handed to a mail store over a socket:
+// that is the end. A store that is reached over the network has to promise.
+func TestRequireTLSAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for route, want := range map[string]string{"socket": "success 2.0.0", "network": "temporary 4.7.10"} {
+		synctest.Test(t, func(t *testing.T) {
+			var mails []int
+			h := friendly(t, 1, &mails)
+			o := testOptions(oneHost())
+			o.Dial = h.dial
+			o.Routes = map[string]Route{"socket": {Host: "unix:/run/lmtp.sock", LMTP: true}, "network": {Host: "192.0.2.24:24", LMTP: true}}
+			o.SecureQueues = map[string]bool{"support": true}
+			c := newCourier(t, o)
+			l := letter("inbox@desk.internal")
+			l.Queue, l.Route = "support", route
+			r := c.Carry(t.Context(), l)[0]
+			if got := r.Class.String() + " " + r.Enhanced; got != want {
+				t.Errorf("%s: %s, want %s (%v)", route, got, want, r.Err)
+			}
+			c.Close(t.Context())
+			h.wg.Wait()
+			if taken := mails[0] == 1; taken != (r.Class == Success) {
+				t.Errorf("%s: %d mails", route, mails[0])
+			}
+		})
+	}
+}
+
 func TestRoutesRefused(t *testing.T) {
 	t.Parallel()
 	password := func() (string, error) { return "x", nil }
