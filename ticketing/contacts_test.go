@@ -154,6 +154,32 @@ func TestOrganizations(t *testing.T) {
 	_, err = b.desk.PutOrganization(ctx, agent("luis"), ticketing.Organization{Name: "x"})
 	kind(t, "a light agent", err, ticketing.Denied)
 
+	// The account manager of a ticket is that of its requester's firm, as it is now.
+	manager := func(n uint64) string {
+		a, err := b.desk.AccountManager(ctx, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a == nil {
+			return ""
+		}
+		return a.Name
+	}
+	mine, sub, other := b.take(mail{text: write(rAddr, "x")}).Ticket, b.take(mail{text: write("two@eu.customer.example", "x")}).Ticket, b.take(mail{text: write(xAddr, "x")}).Ticket
+	if manager(mine) != "sara" || manager(sub) != "sara" || manager(other) != "" {
+		t.Errorf("account managers %q %q %q", manager(mine), manager(sub), manager(other))
+	}
+	changed := *firm
+	changed.AccountManager, changed.VIP, changed.Type = "otto", true, " Reseller "
+	if firm, err = put(changed); err != nil || !firm.VIP || firm.Type != "reseller" || manager(mine) != "otto" {
+		t.Errorf("%+v, %v, %q", firm, err, manager(mine))
+	}
+	if stored, err := b.desk.Organization(ctx, firm.ID); err != nil || !stored.VIP || stored.Type != "reseller" || stored.Version != 2 {
+		t.Errorf("%+v, %v", stored, err)
+	}
+	_, err = b.desk.AccountManager(ctx, 4711)
+	kind(t, "no ticket", err, ticketing.Unknown)
+
 	// Of one organisation: by domain, by a subdomain, and because somebody said so.
 	dora, err := b.desk.CreateContact(ctx, agent("otto"), ticketing.Contact{Addresses: []string{dAddr}, Organization: firm.ID})
 	if err != nil || dora.Organization != firm.ID {

@@ -19,6 +19,8 @@ type Organization struct {
 	Name           string   `json:"name"`
 	Domains        []string `json:"domains,omitempty"`         // as A-labels; subdomains belong to it too
 	AccountManager string   `json:"account_manager,omitempty"` // an agent's name
+	VIP            bool     `json:"vip,omitempty"`
+	Type           string   `json:"type,omitempty"` // a word of the house's own, such as partner
 	Version        uint64   `json:"version"`
 }
 
@@ -158,6 +160,7 @@ func (d *Desk) tidyOrganization(o *Organization) error {
 	if o.Name == "" {
 		return invalid("an organization needs a name")
 	}
+	o.Type = clip(strings.ToLower(strings.TrimSpace(o.Type)), maxTag)
 	if o.AccountManager != "" && d.agents[o.AccountManager] == nil {
 		return invalid("the account manager is no agent")
 	}
@@ -212,19 +215,61 @@ func (d *Desk) mayDirect(by Actor) error {
 	return &Error{Kind: Denied, Text: "this is for full agents"}
 }
 
+// AccountManager returns the agent who looks after the organisation of a
+// ticket's requester, as things are now; nil if there is none, or if he is no
+// agent any more. It is whom the role "account manager" of a ticket stands for.
+func (d *Desk) AccountManager(ctx context.Context, ticket uint64) (*Agent, error) {
+	var name string
+	err := d.db.View(ctx, func(r store.Reader) error {
+		name = ""
+		t, err := d.tickets.Find(r, ticketKey(ticket))
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			return unknownTicket()
+		}
+		id, err := d.organizationOf(r, message.Fold(t.Requester.Address), d.contactAt(r))
+		if err != nil || id == "" {
+			return err
+		}
+		o, err := d.organizations.Find(r, store.Key{}.Str(id))
+		if err == nil && o != nil {
+			name = o.AccountManager
+		}
+		return err
+	})
+	if err != nil {
+		return nil, failure(err)
+	}
+	return d.agents[name], nil
+}
+
+func (d *Desk) contactAt(r store.Reader) func(string) (*contactRow, error) {
+	return func(folded string) (*contactRow, error) { return d.contacts.Find(r, store.Key{}.Str(folded)) }
+}
+
 func (w *work) organizationAt(domain string) (*organizationRow, error) {
-	return w.d.organizations.First(w.tx, store.Query{Index: byDomain, Prefix: store.Key{}.Str(domain)})
+	return w.d.organizationAt(w.tx, domain)
+}
+
+func (d *Desk) organizationAt(r store.Reader, domain string) (*organizationRow, error) {
+	return d.organizations.First(r, store.Query{Index: byDomain, Prefix: store.Key{}.Str(domain)})
+}
+
+func (w *work) organizationOf(folded string) (string, error) {
+	return w.d.organizationOf(w.tx, folded, w.known)
 }
 
 // organizationOf is the id of the organisation that an address belongs to, ""
 // if it belongs to none: what its contact says, else its domain or one above.
-func (w *work) organizationOf(folded string) (string, error) {
-	c, err := w.known(folded)
+func (d *Desk) organizationOf(r store.Reader, folded string, known func(string) (*contactRow, error)) (string, error) {
+	c, err := known(folded)
 	if err != nil {
 		return "", err
 	}
 	if c != nil {
-		p, err := w.d.profiles.Find(w.tx, store.Key{}.Str(c.ID))
+		p, err := d.profiles.Find(r, store.Key{}.Str(c.ID))
 		if err != nil {
 			return "", err
 		}
@@ -237,7 +282,7 @@ func (w *work) organizationOf(folded string) (string, error) {
 		if !strings.Contains(domain, ".") {
 			break
 		}
-		o, err := w.organizationAt(domain)
+		o, err := d.organizationAt(r, domain)
 		if err != nil {
 			return "", err
 		}

@@ -149,6 +149,31 @@ func TestSetVisibility(t *testing.T) {
 	b.checkAll()
 }
 
+// A copy of what was concealed is concealed, and so is a copy of the copy.
+func TestSplitConcealed(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	b, n := openWithTicket(t)
+	id := b.messages(n)[0].ID
+	if _, _, err := b.desk.SetVisibility(ctx, agent("otto"), id, "internal"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		tk, c, err := b.desk.Split(ctx, agent("otto"), n, id)
+		if err != nil || c.Visibility != "internal" {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		has(t, "flags", c.Flags, "made_internal")
+		n, id = tk.Number, c.ID
+	}
+	if _, _, err := b.desk.SetVisibility(ctx, agent("otto"), id, "public"); err != nil {
+		t.Fatal(err)
+	}
+	if _, c, err := b.desk.Split(ctx, agent("otto"), n, id); err != nil || c.Visibility != "public" {
+		t.Errorf("shown again, its copy is %+v, %v", c, err)
+	}
+}
+
 // What an unproven mail to a ticket says about others adds nobody: a forged one
 // would have the whole conversation mailed to whom it likes.
 func TestOnlyProvenMailAddsCCs(t *testing.T) {

@@ -126,7 +126,7 @@ func contactSet(o *options) *cobra.Command {
 
 func organizationCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "organization", Short: "Firms that contacts belong to"}
-	cmd.AddCommand(organizationList(o), organizationAdd(o), organizationRemove(o))
+	cmd.AddCommand(organizationList(o), organizationShow(o), organizationAdd(o), organizationSet(o), organizationRemove(o))
 	return cmd
 }
 
@@ -136,44 +136,18 @@ func organizationList(o *options) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var list struct {
-			Items []struct {
-				ID, Name string
-				Domains  []string
-				Manager  *string `json:"account_manager"`
-			}
-		}
+		var list struct{ Items []organizationJSON }
 		raw, err := c.get(cmd.Context(), "/organizations", url.Values{"limit": {"100"}}, &list)
 		if err != nil {
 			return err
 		}
 		return o.show(cmd.OutOrStdout(), raw, func(w *tabwriter.Writer) {
-			fmt.Fprintln(w, "ID\tNAME\tDOMAINS\tACCOUNT MANAGER")
+			fmt.Fprintln(w, "ID\tNAME\tDOMAINS\tACCOUNT MANAGER\tTYPE\tVIP")
 			for _, x := range list.Items {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.ID, x.Name, strings.Join(x.Domains, ", "), orDash(x.Manager))
+				x.print(w)
 			}
 		})
 	}}
-}
-
-func organizationAdd(o *options) *cobra.Command {
-	var domains []string
-	var manager string
-	cmd := &cobra.Command{Use: "add NAME", Short: "Make an organisation", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		c, err := o.dial()
-		if err != nil {
-			return err
-		}
-		var made struct{ ID string }
-		raw, err := c.send(cmd.Context(), http.MethodPost, "/organizations", map[string]any{"name": args[0], "domains": domains, "account_manager": manager}, &made)
-		if err != nil {
-			return err
-		}
-		return o.show(cmd.OutOrStdout(), raw, func(w *tabwriter.Writer) { fmt.Fprintln(w, made.ID) })
-	}}
-	cmd.Flags().StringSliceVar(&domains, "domain", []string{}, "a mail domain of its own (repeatable)")
-	cmd.Flags().StringVar(&manager, "manager", "", "the agent who is its account manager")
-	return cmd
 }
 
 func organizationRemove(o *options) *cobra.Command {

@@ -54,9 +54,10 @@ func TestConversations(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"expand": expandFiles,
 			"write":  storyWrite, "answer": storyAnswer, "gets": storyGets, "total": storyTotal, "pick": storyPick, "rest": storyRest,
-			// thirdid and messageid NAME WORDS: see idOf.
+			// thirdid, messageid and firmid NAME WORDS: see idOf.
 			"thirdid":   func(ts *testscript.TestScript, _ bool, args []string) { idOf(ts, args[0], args[1]) },
 			"messageid": func(ts *testscript.TestScript, _ bool, args []string) { idOf(ts, args[0], args[1]) },
+			"firmid":    func(ts *testscript.TestScript, _ bool, args []string) { idOf(ts, args[0], args[1]) },
 		},
 	})
 }
@@ -206,14 +207,14 @@ func storyTotal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// idOf sets NAME to the message id in the line of the last command's output
+// idOf sets NAME to the id of a message or firm in the line of the last command's output
 // before, or with, the words: a ticket is shown with a line per message, its
 // text below.
 func idOf(ts *testscript.TestScript, name, words string) {
 	id := ""
 	for line := range strings.Lines(ts.ReadFile("stdout")) {
 		for _, word := range strings.Fields(line) {
-			if strings.HasPrefix(word, "msg_") {
+			if strings.HasPrefix(word, "msg_") || strings.HasPrefix(word, "org_") {
 				id = word
 			}
 		}
@@ -222,7 +223,7 @@ func idOf(ts *testscript.TestScript, name, words string) {
 			return
 		}
 	}
-	ts.Fatalf("no message with %q", words)
+	ts.Fatalf("nothing with %q", words)
 }
 
 // pick OUT A B WORDS stores the one of two mails that has the words.

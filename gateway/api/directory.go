@@ -181,10 +181,12 @@ type Organization struct {
 	Name           string   `json:"name"`
 	Domains        []string `json:"domains" nullable:"false" doc:"whose addresses belong to it"`
 	AccountManager *string  `json:"account_manager" doc:"an agent's id"`
+	VIP            bool     `json:"vip"`
+	Type           *string  `json:"type" doc:"a word of the house's own"`
 }
 
 func organizationShape(o *ticketing.Organization) *Organization {
-	return &Organization{ID: o.ID, Name: o.Name, Domains: list(o.Domains), AccountManager: orNull(o.AccountManager)}
+	return &Organization{ID: o.ID, Name: o.Name, Domains: list(o.Domains), AccountManager: orNull(o.AccountManager), VIP: o.VIP, Type: orNull(o.Type)}
 }
 
 type organizationOutput struct {
@@ -229,12 +231,15 @@ type createOrganizationInput struct {
 		Name           string   `json:"name" minLength:"1" maxLength:"200"`
 		Domains        []string `json:"domains,omitempty" maxItems:"50"`
 		AccountManager string   `json:"account_manager,omitempty" maxLength:"100"`
+		VIP            bool     `json:"vip,omitempty"`
+		Type           string   `json:"type,omitempty" maxLength:"64"`
 	}
 }
 
 func (a *API) createOrganization(ctx context.Context, in *createOrganizationInput) (*organizationOutput, error) {
 	return organizationAnswer(a.o.Desk.PutOrganization(ctx, asking(ctx).identity.Actor, ticketing.Organization{
 		Name: in.Body.Name, Domains: in.Body.Domains, AccountManager: in.Body.AccountManager,
+		VIP: in.Body.VIP, Type: in.Body.Type,
 	}))
 }
 
@@ -244,6 +249,8 @@ type changeOrganizationInput struct {
 		Name           field[string]   `json:"name,omitempty"`
 		Domains        field[[]string] `json:"domains,omitempty"`
 		AccountManager field[string]   `json:"account_manager,omitempty"`
+		VIP            field[bool]     `json:"vip,omitempty"`
+		Type           field[string]   `json:"type,omitempty"`
 	}
 }
 
@@ -263,6 +270,12 @@ func (a *API) changeOrganization(ctx context.Context, in *changeOrganizationInpu
 	}
 	if v := in.Body.AccountManager.wanted(); v != nil {
 		changed.AccountManager = *v
+	}
+	if v := in.Body.VIP.wanted(); v != nil {
+		changed.VIP = *v
+	}
+	if v := in.Body.Type.wanted(); v != nil {
+		changed.Type = *v
 	}
 	return organizationAnswer(a.o.Desk.PutOrganization(ctx, asking(ctx).identity.Actor, changed))
 }

@@ -69,7 +69,7 @@ func (d *fakeDesk) MergeContacts(_ context.Context, by ticketing.Actor, from, in
 	return d.known(by, "merge", from, into)
 }
 
-var fakeFirm = &ticketing.Organization{ID: "org_1", Name: "Customer Ltd", Domains: []string{"customer.example"}, AccountManager: "otto", Version: 1}
+var fakeFirm = &ticketing.Organization{ID: "org_1", Name: "Customer Ltd", Domains: []string{"customer.example"}, AccountManager: "otto", VIP: true, Type: "partner", Version: 1}
 
 func (d *fakeDesk) Organizations(context.Context, int, string) ([]*ticketing.Organization, string, error) {
 	return []*ticketing.Organization{fakeFirm}, "", d.err
@@ -108,7 +108,7 @@ func (d *fakeDesk) Revoke(_ context.Context, by ticketing.Actor, sort string, ep
 
 const (
 	annaJSON = `{"id":"con_1","name":"Anna","addresses":["anna@customer.example"],"organization":null,"vip":true,"type":"partner","since":"1970-01-01T00:00:00Z"}`
-	firmJSON = `{"id":"org_1","name":"Customer Ltd","domains":["customer.example"],"account_manager":"otto"}`
+	firmJSON = `{"id":"org_1","name":"Customer Ltd","domains":["customer.example"],"account_manager":"otto","vip":true,"type":"partner"}`
 )
 
 func TestDirectory(t *testing.T) {
