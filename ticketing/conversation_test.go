@@ -322,17 +322,22 @@ func TestThanks(t *testing.T) {
 	}
 }
 
-// Whose Reply-all is public is the queue's to say.
+// Whose Reply-all is public is the queue's to say; a light agent's never is, not
+// even if he is the assignee.
 func TestReplyAllPolicy(t *testing.T) {
 	t.Parallel()
-	for policy, want := range map[string]string{"": "reply note", "queue": "reply note", "assignee": "note note", "followers": "reply reply"} {
+	for policy, want := range map[string]string{"": "reply note note", "queue": "reply note note", "assignee": "note note note", "followers": "reply reply note"} {
 		b := openQueues(t, func(q *ticketing.Queue) { q.ReplyAll = policy })
 		n := b.take(mail{text: write(rAddr, "Printer")}).Ticket
 		if _, err := b.desk.Follow(context.Background(), system(), n, "fred"); err != nil {
 			t.Fatal(err)
 		}
+		light := "luis"
+		if _, err := b.desk.Change(context.Background(), system(), n, ticketing.Change{Assignee: &light}); err != nil {
+			t.Fatal(err)
+		}
 		var got []string
-		for _, from := range []string{lena, fred} {
+		for _, from := range []string{lena, fred, "luis@staff.example"} {
 			l := b.mailTo(n, 1, from, message.RoleAgent, false)
 			o := b.take(mail{ip: trusted, to: []string{l.replyTo}, text: answer(from, "Printer", l, "To: "+l.replyTo+", "+l.alias(rAddr))})
 			got = append(got, o.Outcome)

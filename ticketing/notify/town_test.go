@@ -176,7 +176,8 @@ func newTown(t testing.TB, seed uint64) *town {
 	trusted := ticketing.ForwarderNetworks(netip.MustParsePrefix(townTrusted + "/32"))
 	queues := []ticketing.Queue{
 		{Name: "support", Address: "support@help.example", DisplayName: "Example Support", Agents: []string{"otto", "ada", "luis"},
-			CC: ticketing.CCPolicy{Allow: "all", Max: 48, Never: []string{"boss@never.example"}}, AutoAck: true, TrustedForwarders: trusted},
+			CC: ticketing.CCPolicy{Allow: "all", Max: 48, Never: []string{"boss@never.example"}}, AutoAck: true, TrustedForwarders: trusted,
+			ReplyAll: []string{"queue", "followers", "assignee"}[seed%3]},
 		{Name: "sales", Address: "sales@shop.example", DisplayName: "Shop", Agents: []string{"sara", "otto"},
 			CC: ticketing.CCPolicy{Allow: "participants", Max: 3}, AutoAck: true, TrustedForwarders: trusted, CopyAlways: seed%2 == 0},
 	}
