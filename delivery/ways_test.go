@@ -106,7 +106,7 @@ func TestWaysHaveTheirOwnPatience(t *testing.T) {
 			}, map[string]string{"sales": "relay", "care": "address", "lost": "gone"}}
 			b := setup(t, posts, func(o *Options) { o.Expire = 1e5 * time.Hour })
 			ways := []string{"", "address", "relay", "desk", "gone"}
-			const each = 40
+			const each = 18
 			submit := func(round int) {
 				for i := range each {
 					for _, way := range ways {
@@ -188,7 +188,7 @@ func TestRerouteOfABacklog(t *testing.T) {
 		}
 		return takes(accepted)(ctx, tr)
 	}, nil}, func(o *Options) { o.Expire = 1e5 * time.Hour })
-	const n = 1200 // more than a page of the walker
+	const n = 600 // more than a page of the walker
 	for i := range n {
 		b.by(fmt.Sprint("a", i), "support")
 	}
