@@ -284,6 +284,7 @@ type stage struct {
 	desk     *fakeDesk
 	outbound *fakeOutbound
 	control  *fakeControl
+	told     *fakeNotifications
 	intake   *fakeIntake
 	tokens   *login.Tokens
 	registry *prometheus.Registry
@@ -312,11 +313,12 @@ func newStage(t *testing.T) *stage {
 	s.outbound = &fakeOutbound{parcel: &Parcel{ID: "out_1", Class: "reply", State: "deferred", From: "support+x@help.example", Recipient: "bo@customer.example", Queue: "support", Size: 18000, CreatedAt: noon.Add(-42 * time.Minute)}}
 	s.intake = &fakeIntake{desk: s.desk}
 	s.control = &fakeControl{}
+	s.told = &fakeNotifications{desk: s.desk}
 	s.tokens = login.New(login.Options{DB: db, Random: rand.Reader})
 	var err error
 	s.api, err = New(Options{
 		Desk: s.desk, Outbound: s.outbound, Intake: s.intake, Tokens: s.tokens,
-		Control: s.control, Suppressions: s.control, Keys: s.control, House: s.control, OptOuts: s.desk,
+		Control: s.control, Suppressions: s.control, Keys: s.control, House: s.control, OptOuts: s.desk, Notifications: s.told,
 		AppPasswords: login.NewAppPasswords(login.Options{DB: db, Random: rand.Reader}),
 		Replays:      replay.New(db),
 		Hostname:     "mail.help.example",

@@ -54,6 +54,7 @@ func TestPowerFailure(t *testing.T) {
 		if got := told(t, after); !maps.Equal(got, want) {
 			t.Errorf("power failure %d: told %v\nwant %v", i, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 		}
+		historyAgrees(t, after)
 		if n := after.pending(); n != 0 {
 			t.Errorf("power failure %d: %d notices are still there", i, n)
 		}

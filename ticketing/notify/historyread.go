@@ -2,10 +2,12 @@ package notify
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -114,17 +116,16 @@ func (h *History) List(ctx context.Context, f HistoryFilter) (page []*Notificati
 	case f.To != "":
 		q.Index, q.Prefix = historyByPerson, store.Key{}.Str(person)
 	}
-	skip, after, err := readHistoryCursor(f.Cursor)
+	from, err := readHistoryCursor(f.Cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	q.After = after
 	f.Limit = cmp.Or(max(f.Limit, 0), 100)
 	fits := func(row *historyRow, d *historyDecision) bool {
 		return (f.Event == "" || f.Event == row.Event) && (f.To == "" || d.of(person))
 	}
 	err = h.o.DB.View(ctx, func(r store.Reader) (err error) {
-		page, next, err = h.scan(r, q, skip, min(f.Limit, 1000), fits)
+		page, next, err = h.scan(r, q, from, min(f.Limit, 1000), fits)
 		return err
 	})
 	if err != nil {
@@ -133,9 +134,35 @@ func (h *History) List(ctx context.Context, f HistoryFilter) (page []*Notificati
 	return page, next, h.complete(ctx, page)
 }
 
-// scan collects up to limit decisions. A page may end within a row: the cursor
-// is the place before the row and how many of its decisions have been seen.
-func (h *History) scan(r store.Reader, q store.Query, skip, limit int, fits func(*historyRow, *historyDecision) bool) (page []*Notification, next string, err error) {
+// place is where a page of decisions ends, often within a row: after the row at
+// a position, and then after some decisions of the next one. A list that begins
+// within a row has no position yet, and names the row: newer ones may have come
+// before it.
+type place struct {
+	After store.Key `json:"a,omitempty"`
+	Row   store.Key `json:"r,omitempty"`
+	Skip  int       `json:"s,omitempty"`
+}
+
+func (p place) cursor() string {
+	b, _ := json.Marshal(p) // bytes and a number can always be written
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func readHistoryCursor(s string) (p place, err error) {
+	if s == "" {
+		return p, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) > 3<<10 || json.Unmarshal(b, &p) != nil || p.After == nil && p.Row == nil {
+		return p, ErrHistoryCursor
+	}
+	return p, nil
+}
+
+// scan collects up to limit decisions from a place on.
+func (h *History) scan(r store.Reader, q store.Query, from place, limit int, fits func(*historyRow, *historyDecision) bool) (page []*Notification, next string, err error) {
+	q.After = from.After
 	for looked := 0; ; looked += historyChunk {
 		q.Limit = historyChunk
 		rows, following, err := h.rows.Page(r, q)
@@ -143,27 +170,25 @@ func (h *History) scan(r store.Reader, q store.Query, skip, limit int, fits func
 			return nil, "", err
 		}
 		for i, row := range rows {
+			if from.Row != nil && !bytes.Equal(from.Row, historyKey(row.At, row.ID)) {
+				continue // newer than the list
+			}
 			for n := range row.Decisions {
-				if skip > n || !fits(row, &row.Decisions[n]) {
+				if from.Skip > n || !fits(row, &row.Decisions[n]) {
 					continue
 				}
 				if len(page) == limit {
-					before := q.After
-					if i > 0 {
-						q.Limit = i
-						if _, before, err = h.rows.Page(r, q); err != nil {
-							return nil, "", err
-						}
-					}
-					return page, historyCursor(n, before), nil
+					end, err := h.before(r, q, i, row)
+					end.Skip = n
+					return page, end.cursor(), err
 				}
 				page = append(page, row.shown(n))
 			}
-			skip = 0
+			from = place{}
 		}
 		if following == nil || looked >= historyBudget {
 			if following != nil {
-				next = historyCursor(0, following)
+				next = place{following, from.Row, from.Skip}.cursor()
 			}
 			return page, next, nil
 		}
@@ -171,25 +196,16 @@ func (h *History) scan(r store.Reader, q store.Query, skip, limit int, fits func
 	}
 }
 
-func historyCursor(skip int, after store.Key) string {
-	return base64.RawURLEncoding.EncodeToString(append([]byte{byte(skip)}, after...))
-}
-
-func readHistoryCursor(s string) (skip int, after store.Key, err error) {
-	if s == "" {
-		return 0, nil, nil
+// before is the place before the i-th row of a query's answer.
+func (h *History) before(r store.Reader, q store.Query, i int, row *historyRow) (p place, err error) {
+	if p.After = q.After; i > 0 {
+		q.Limit = i
+		_, p.After, err = h.rows.Page(r, q)
 	}
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(b) == 0 || len(b) > 2<<10 {
-		return 0, nil, ErrHistoryCursor
+	if p.After == nil {
+		p.Row = historyKey(row.At, row.ID)
 	}
-	if len(b) > 1 {
-		after = b[1:]
-		if _, err := after.Elements(); err != nil {
-			return 0, nil, ErrHistoryCursor
-		}
-	}
-	return int(b[0]), after, nil
+	return p, err
 }
 
 // person is the name under which decisions about an address are found.

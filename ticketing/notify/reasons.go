@@ -56,7 +56,7 @@ func rules() map[string]string {
 		notAgent:                   "he is no agent any more, or has no address (rule: mail to staff goes to the agents of today)",
 		notSaid:                    "nothing public was said before he came, so there is nothing to tell (rule: notes are not told later)",
 		notConfigured:              "the queue, or the agent who leads it, is not configured any more",
-		notWritable:                "no mail can be written to this address",
+		notWritable:                "no mail server could take his address as it stands",
 		notPart:                    "he is neither requester, CC, follower nor assignee, and no agent of the queue",
 		notDecided:                 "nothing that holds now stands against him, and nothing was decided: either it is being told just now, or he came into the ticket after it",
 		noAck + ackOff:             "he caused this himself, and acknowledgements are off for the queue (auto_ack)",

@@ -60,15 +60,16 @@ func (c *clock) move(d time.Duration) {
 // fakeDesk answers from maps, which nobody writes while notices are told. Only
 // Raw touches the store.
 type fakeDesk struct {
-	queues   map[string]*ticketing.Queue
-	agents   map[string]*ticketing.Agent
-	tickets  map[uint64]*ticketing.Ticket
-	messages map[uint64][]*ticketing.Message
-	keys     *message.Keyring
-	blobs    *blob.Store
-	optedOut map[string]bool
-	admin    string
-	onThread func() // runs while a letter is composed
+	queues     map[string]*ticketing.Queue
+	agents     map[string]*ticketing.Agent
+	tickets    map[uint64]*ticketing.Ticket
+	messages   map[uint64][]*ticketing.Message
+	keys       *message.Keyring
+	blobs      *blob.Store
+	optedOut   map[string]bool
+	deliveries map[string][]ticketing.Delivery
+	admin      string
+	onThread   func() // runs while a letter is composed
 }
 
 func (d *fakeDesk) Queue(name string) (*ticketing.Queue, bool) { q, ok := d.queues[name]; return q, ok }
