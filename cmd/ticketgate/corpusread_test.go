@@ -87,7 +87,7 @@ func (c *corpusRun) mail(file string) string {
 	answer, err := conn.deliver(c.envelope, desk, raw)
 	if err != nil {
 		// The only thing to refuse these mails for.
-		c.check("accepted", file, strings.Contains(err.Error(), "5.6.0 message has a From field naming several senders"), "%v", err)
+		c.check("accepted", file, strings.Contains(err.Error(), "5.6.0 message has a From field naming several domains"), "%v", err)
 		c.outcomes["refused"]++
 		return "refused"
 	}

@@ -159,9 +159,10 @@ func (h *header) end() { h.done = true }
 
 // checkFrom refuses a mail whose readers could disagree on who sent it: more
 // than one From field, or one that names mailboxes of several domains. Strict
-// also refuses a From field that names several mailboxes of one domain, or that
-// is empty or an empty group. Words that are no address are let in: they name
-// nobody, and devices write them.
+// also refuses a From field that is empty or an empty group. Words that are no
+// address are let in: they name nobody, and devices write them. So are several
+// mailboxes of one domain (RFC 5322 §3.6.2 has them): whoever reads which of
+// them, the domain that answers for the mail is the same.
 func (h *header) checkFrom(strict bool) error {
 	refuse := func(text string) error {
 		return &ticketing.Error{Kind: ticketing.Invalid, Text: text, Err: ErrSender}
@@ -173,11 +174,8 @@ func (h *header) checkFrom(strict bool) error {
 		return nil
 	}
 	list, _ := message.ParseAddressList(string(h.froms[0]), maxFrom)
-	switch {
-	case strict && len(list) == 0 && nobody(h.froms[0]):
+	if strict && len(list) == 0 && nobody(h.froms[0]) {
 		return refuse("message has a From field naming nobody")
-	case strict && len(list) > 1:
-		return refuse("message has a From field naming several senders")
 	}
 	for _, a := range list[min(1, len(list)):] {
 		if a.Domain() != list[0].Domain() {

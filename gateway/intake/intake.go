@@ -14,9 +14,8 @@
 // What it refuses, each with a Kind of package ticketing: mail over the size
 // limit and header sections over theirs (TooBig), more than MaxReceived hops
 // (Refused, wrapping ErrLoop), a From that names senders of several domains
-// (Invalid, wrapping ErrSender), and, on port 25, a From that names several
-// mailboxes or is empty (the same) and what the author's domain asks to refuse
-// (Refused, by the desk's Admit). Elsewhere such mail is taken and held: to
+// (Invalid, wrapping ErrSender), and, on port 25, a From that is empty (the same)
+// and what the author's domain asks to refuse (Refused, by the desk's Admit). Elsewhere such mail is taken and held: to
 // refuse what a relay of ours has accepted would make it a bounce to whoever was
 // forged. Mail with a missing or unreadable From is taken: it claims nobody's
 // identity, and broken mail must become a ticket.
