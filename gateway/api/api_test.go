@@ -361,6 +361,17 @@ func TestIntake(t *testing.T) {
 	if w := s.local("POST", "/intake?to=support@help.example", raw, "Content-Type", "message/rfc822"); w.Code != 201 || s.intake.mail.From != "" || s.intake.mail.Token != "" {
 		t.Errorf("%d %+v", w.Code, s.intake.mail)
 	}
+	// A recipient has one outcome, however often it is named; Postfix's pipe has
+	// a word for the null sender.
+	if w := s.local("POST", "/intake?to=support@help.example&to=Support@Help.example&from=MAILER-DAEMON", raw, "Content-Type", "message/rfc822"); w.Code != 201 ||
+		s.intake.mail.From != "" || s.intake.mail.NoFrom || len(s.intake.mail.To) != 1 || s.intake.body != raw {
+		t.Errorf("%d %+v", w.Code, s.intake.mail)
+	}
+	for _, from := range []string{"garbage", "a@b.example%0d%0a", "%00", "a@", "postmaster", "<a@b.example>x", strings.Repeat("a", 65) + "@b.example"} {
+		wantProblem(t, s.do("POST", "/intake?to=support@help.example&from="+from, raw, "Content-Type", "message/rfc822"), 422, "invalid")
+		wantProblem(t, s.do("POST", "/policy/explain?to=support@help.example&from="+from, raw, "Content-Type", "message/rfc822"), 422, "invalid")
+	}
+	wantProblem(t, s.do("POST", "/intake?to=support@help.example", "", "Content-Type", "message/rfc822"), 422, "invalid")
 	wantProblem(t, s.do("POST", "/intake?to=support@help.example", raw), 415, "unsupported_media_type")
 	wantProblem(t, s.do("POST", "/intake", raw, "Content-Type", "message/rfc822"), 422, "invalid")
 	wantProblem(t, s.do("POST", "/intake?to=nobody@help.example", raw, "Content-Type", "message/rfc822"), 404, "not_found")

@@ -73,7 +73,11 @@ func (a *API) explain(ctx context.Context, in *explainInput) (*traceOutput, erro
 	if t, _, err := mime.ParseMediaType(req.http.Header.Get("Content-Type")); err != nil || t != "message/rfc822" {
 		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "send the mail as Content-Type: message/rfc822")
 	}
-	m := Mail{From: in.From, NoFrom: !req.http.URL.Query().Has("from"), To: in.To, HELO: in.HELO, Body: req.http.Body}
+	from, err := envelopeSender(in.From)
+	if err != nil {
+		return nil, err
+	}
+	m := Mail{From: from, NoFrom: !req.http.URL.Query().Has("from"), To: distinct(in.To), HELO: in.HELO, Body: req.http.Body}
 	if in.IP != "" {
 		ip, err := netip.ParseAddr(in.IP)
 		if err != nil || ip.Zone() != "" {
@@ -91,7 +95,7 @@ func (a *API) explain(ctx context.Context, in *explainInput) (*traceOutput, erro
 // Explained is the form in which an explanation is answered.
 func Explained(x *intake.Explanation) *Trace {
 	if x.Trace == nil {
-		reason := x.Err.Error()
+		reason := intake.Reason(x.Err)
 		return &Trace{Decision: "refuse", Reason: &reason, Findings: findingsShape(x.Findings), Evidence: json.RawMessage("null")}
 	}
 	return traceShape(x.Trace, x.Findings)

@@ -76,7 +76,15 @@ func (a *API) intake(ctx context.Context, in *intakeInput) (*receiptOutput, erro
 			return nil, err
 		}
 	}
-	r, err := a.o.Intake.Receive(ctx, Mail{From: in.From, NoFrom: !req.http.URL.Query().Has("from"), To: in.To, Peer: req.peer(), Token: req.identity.Token, Body: req.http.Body})
+	from, err := envelopeSender(in.From)
+	if err != nil {
+		return nil, err
+	}
+	body, err := someBody(req.http.Body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.o.Intake.Receive(ctx, Mail{From: from, NoFrom: !req.http.URL.Query().Has("from"), To: distinct(in.To), Peer: req.peer(), Token: req.identity.Token, Body: body})
 	if err != nil {
 		return nil, err
 	}

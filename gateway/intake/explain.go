@@ -69,11 +69,20 @@ func (in *Intake) Explain(ctx context.Context, env Envelope, r io.Reader) (*Expl
 				x.Findings = append(x.Findings, Finding{"desk", "rule", "reject", fmt.Sprintf("%s of queue %s", rule.Rule, rule.Queue)})
 			}
 		}
-		x.Findings = append(x.Findings, Finding{"content", "refused", "refuse", x.Err.Error()})
+		x.Findings = append(x.Findings, Finding{"content", "refused", "refuse", Reason(x.Err)})
 		return x, nil
 	}
 	x.Findings = append(x.Findings, Findings(x.Trace)...)
 	return x, nil
+}
+
+// Reason is a refusal in the words that the client hears.
+func Reason(err error) string {
+	var e *ticketing.Error
+	if errors.As(err, &e) && e.Text != "" {
+		return e.Text
+	}
+	return err.Error()
 }
 
 // Findings tells a stored mail's story: how it came, what was found about its

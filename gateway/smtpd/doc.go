@@ -33,5 +33,7 @@
 // <postmaster@domain> works. Upstream it takes three lines in
 // parser.parsePath: accept the word "postmaster" followed by '>' and return it
 // as the mailbox. An answer to AUTH that is no base64 gets go-smtp's 454
-// instead of 501; it counts as an error like any other.
+// instead of 501; it counts as an error like any other. The fourth command that
+// go-smtp cannot read ends the session with 500 5.5.1, before Limits.Errors
+// would: the library's own limit is a constant.
 package smtpd
