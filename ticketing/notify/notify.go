@@ -214,7 +214,11 @@ func (n *Notifier) tellAll(ctx context.Context, jobs []agenda.Job) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := n.tell(ctx, job); err != nil {
+		err := n.tell(ctx, job)
+		if errors.Is(err, errConcealed) { // written anew at once, and then like any other
+			err = n.tell(ctx, job)
+		}
+		if err != nil {
 			n.postpone(ctx, job, err)
 		}
 	}

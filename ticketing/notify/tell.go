@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,9 +98,6 @@ func (n *Notifier) tell(ctx context.Context, job agenda.Job) error {
 		}
 		return n.record(tx, notice, v)
 	})
-	if errors.Is(err, errConcealed) {
-		return n.tell(ctx, job)
-	}
 	if err != nil {
 		return err
 	}
