@@ -17,7 +17,7 @@ import (
 // to one of those before somebody listens there; below them nobody takes any.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("ticketgate-ports-%d", os.Getuid()))
+	dir := filepath.Join(os.TempDir(), promises())
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +42,10 @@ func FreeAddr(t testing.TB) string {
 	t.Fatalf("no free port: %v", last)
 	return ""
 }
+
+// promises is the folder, among the temporary ones, with a file for each port
+// that was ever promised to a test of this user.
+func promises() string { return fmt.Sprintf("ticketgate-ports-%d", os.Getuid()) }
 
 // lock takes a file for as long as it is open; the system gives it back when
 // the process ends, however it ends. The file stays: removing it would let two
