@@ -223,3 +223,27 @@ func TestTaskByMail(t *testing.T) {
 }
 
 func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// Programs that write HTML only, each in its own way of making lines: commands
+// are carried out and leave nothing behind for customers, also in the HTML.
+func TestCommandsInHTMLOnly(t *testing.T) {
+	t.Parallel()
+	for name, html := range map[string]string{
+		"divisions":  "<html><body><div>#status pending</div><div>#tag +qsecret</div><div><br></div><div>On its way.</div></body></html>",
+		"breaks":     "#status pending<br>\r\n#tag +qsecret<br><br>On its way.",
+		"paragraphs": "<p class=MsoNormal>#status pending<o:p></o:p></p><p class=MsoNormal>#tag +qsecret</p><p class=MsoNormal>&nbsp;</p><p class=MsoNormal>On its way.</p>",
+		"spans":      "<div><span>#status</span> <span>pending</span><br></div><div><span style=\"color:red\">#tag</span>&nbsp;+qsecret</div><div>On its way.</div>",
+	} {
+		b, n := openWithTicket(t)
+		l := b.mailTo(n, 1, otto, message.RoleAgent, false)
+		text := told(otto, "Printer", html, l, "To: "+l.replyTo+", "+l.alias(rAddr), "MIME-Version: 1.0", "Content-Type: text/html; charset=utf-8")
+		m := b.want(b.take(mail{ip: trusted, to: []string{l.replyTo}, text: text}), "reply", n)
+		if tk := b.ticket(n); errorsOf(m) != "" || len(m.Commands) != 2 || tk.Status != "pending" || strings.Join(tk.Tags, " ") != "qsecret" {
+			t.Errorf("%s: %+v, ticket %s %v", name, m.Commands, tk.Status, tk.Tags)
+		}
+		c, err := b.desk.Content(context.Background(), m)
+		if err != nil || strings.TrimSpace(c.VisibleText) != "On its way." || strings.Contains(c.Text+c.HTML, "qsecret") {
+			t.Errorf("%s: %v, text %q, visible %q, HTML %q", name, err, c.Text, c.VisibleText, c.HTML)
+		}
+	}
+}
