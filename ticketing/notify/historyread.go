@@ -374,7 +374,7 @@ func (x *Notification) end(state, word string, code int, enhanced, text string) 
 func (h *History) mailID(ctx context.Context, x *Notification) (string, error) {
 	raw, err := h.Raw(ctx, x)
 	if errors.Is(err, store.ErrNotFound) {
-		return "", nil // somebody's erasure took it
+		return "", nil // its bytes are gone, the decision is not
 	}
 	if err != nil {
 		return "", err
