@@ -191,3 +191,19 @@ func TestOnlyProvenMailAddsCCs(t *testing.T) {
 		}
 	}
 }
+
+// A merger makes nobody CC whom the queue of the other ticket forbids.
+func TestMergeForbidden(t *testing.T) {
+	t.Parallel()
+	b, into := openWithTicket(t)
+	from := b.take(mail{to: []string{"sales@help.example"}, text: write(rAddr, "Order", "Cc: boss@x.example, "+dAddr)}).Ticket
+	if got := b.ccs(from); got != "boss@x.example "+dAddr {
+		t.Fatalf("ccs %s", got)
+	}
+	if _, err := b.desk.Merge(context.Background(), system(), from, into); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.ccs(into); got != cAddr+" "+dAddr {
+		t.Errorf("ccs %s", got)
+	}
+}
