@@ -54,6 +54,7 @@ auto_ack = { enabled = false }
 		d.kill()
 		deaths = append(deaths, time.Now())
 	}
+	between := len(load.ids())
 	d.start()
 	load.finish(t, 200) // some mail on a calm daemon, too
 	stop()
@@ -84,8 +85,8 @@ auto_ack = { enabled = false }
 	}
 	t.Logf("%d kills: %d mails answered 250 (%d attempts), %d receipts, %d tickets, %d messages; %d notifications, %d of them twice",
 		kills, len(accepted), load.attempts.Load(), receipts, tickets, messages, len(told), len(duplicates))
-	if len(accepted) < kills {
-		t.Errorf("only %d mails were accepted: the load was too thin to mean anything", len(accepted))
+	if between < kills/5 {
+		t.Errorf("only %d mails were accepted between the kills: the load was too thin to mean anything", between)
 	}
 }
 
