@@ -259,7 +259,7 @@ func (q *Queue) free(ctx context.Context, p *row) (bool, error) {
 		return err == nil && found == nil, err
 	case HeldKey:
 		// Whether the key works shows best by using it.
-		_, err := q.sign(ctx, p)
+		_, err := q.sign(ctx, p, &body{q: q, p: p})
 		return err == nil, nil
 	}
 	return false, nil

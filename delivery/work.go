@@ -100,7 +100,8 @@ func (p *row) sender() string { return p.Domain }
 // signature that was used.
 func (q *Queue) attempt(ctx context.Context, c *claim, g *grant) (courier.Result, []byte) {
 	p := c.row
-	sig, err := q.sign(ctx, p)
+	text := body{q: q, p: p}
+	sig, err := q.sign(ctx, p, &text)
 	if err != nil {
 		q.o.Log.Error("mail cannot be signed and waits", "parcel", p.ID, "domain", p.Domain, "cause", err)
 		return courier.Result{
@@ -116,11 +117,11 @@ func (q *Queue) attempt(ctx context.Context, c *claim, g *grant) (courier.Result
 		Messages: g.messages,
 		Connect:  func() time.Duration { return q.connect(g.site) },
 		Open: func(ctx context.Context) (io.Reader, error) {
-			r, err := q.o.Blobs.Open(ctx, p.SHA256)
+			r, err := text.open(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return io.MultiReader(bytes.NewReader(sig), courier.CRLF(r)), nil
+			return io.MultiReader(bytes.NewReader(sig), r), nil
 		},
 		OnDot: func(ctx context.Context) error { return q.markDot(ctx, c, sig) },
 	})
@@ -132,16 +133,16 @@ func (q *Queue) attempt(ctx context.Context, c *claim, g *grant) (courier.Result
 
 // sign returns the parcel's signature fields, made now if this is the first
 // time.
-func (q *Queue) sign(ctx context.Context, p *row) ([]byte, error) {
+func (q *Queue) sign(ctx context.Context, p *row, text *body) ([]byte, error) {
 	if len(p.Signature) > 0 || p.Domain == "" {
 		return p.Signature, nil
 	}
 	sig, err := func() ([]byte, error) {
-		r, err := q.o.Blobs.Open(ctx, p.SHA256)
+		r, err := text.keep(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("content: %w", err)
 		}
-		sig, err := q.o.Signer.Sign(ctx, p.Domain, courier.CRLF(r))
+		sig, err := q.o.Signer.Sign(ctx, p.Domain, r)
 		switch {
 		case err != nil:
 			return nil, err
@@ -152,6 +153,40 @@ func (q *Queue) sign(ctx context.Context, p *row) ([]byte, error) {
 	}()
 	q.met.signatures.WithLabelValues(okOr(err)).Inc()
 	return sig, err
+}
+
+// keptContent is up to which size a mail stays in memory between its signing
+// and its sending. Most mails are smaller, and each worker has one.
+const keptContent = 32 << 10
+
+// body is a parcel's mail as it is sent: with CRLF for line ends.
+type body struct {
+	q    *Queue
+	p    *row
+	kept []byte
+}
+
+func (c *body) open(ctx context.Context) (io.Reader, error) {
+	if c.kept != nil {
+		return bytes.NewReader(c.kept), nil
+	}
+	r, err := c.q.o.Blobs.Open(ctx, c.p.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	return courier.CRLF(r), nil
+}
+
+// keep opens what will be opened once more.
+func (c *body) keep(ctx context.Context) (io.Reader, error) {
+	r, err := c.open(ctx)
+	if err != nil || c.p.Size > keptContent {
+		return r, err
+	}
+	if c.kept, err = io.ReadAll(r); err != nil {
+		return nil, err
+	}
+	return bytes.NewReader(c.kept), nil
 }
 
 // markDot notes, durably, that the mail may have arrived from now on, and with
