@@ -93,7 +93,7 @@ type modelPlug struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 7)), clk: &clock{t: start}, fates: map[string]*fate{}, via: map[string]string{}}
+	m := &model{t: t, rng: rand.New(&shared{src: rand.NewPCG(seed, 7)}), clk: &clock{t: start}, fates: map[string]*fate{}, via: map[string]string{}}
 	m.c = storetest.OpenCrashable(t, m.clk.now)
 	m.build(m.c.DB)
 	return m
@@ -122,6 +122,18 @@ func (m *model) build(db store.DB) {
 	if err := m.b.q.open(context.Background()); err != nil {
 		m.t.Errorf("open: %v", err)
 	}
+}
+
+// shared draws for several goroutines: the scheduler's and the workers'.
+type shared struct {
+	mu  sync.Mutex
+	src rand.Source
+}
+
+func (s *shared) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.src.Uint64()
 }
 
 // step is called wherever the power may fail.
@@ -180,6 +192,16 @@ func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result
 		return courier.Result{Phase: courier.PhaseBody, Err: err}
 	}
 	m.step()
+	m.receive(f, to, text, r)
+	m.step()
+	return r
+}
+
+// receive notes what came with a final dot, whole or not at all before the
+// power fails elsewhere.
+func (m *model) receive(f *fate, to, text string, r courier.Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	f.bytes[text]++
 	if len(f.bytes) > 1 {
 		m.t.Errorf("%s was offered %d contents", to, len(f.bytes))
@@ -195,8 +217,6 @@ func (m *model) peer(ctx context.Context, tr courier.Transaction) courier.Result
 			f.excuses++
 		}
 	}
-	m.step()
-	return r
 }
 
 // checkWay: a mail takes the way it is to take, and the place it has is one of
