@@ -51,7 +51,7 @@ type key struct {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{records: map[key][]dns.RR{}, names: map[string]bool{}, faults: map[key]Fault{}, asked: map[key]int{}, ttl: 300, negative: 60}
-	udp, tcp := listen(t)
+	udp, tcp := Listen(t)
 	s.addr = udp.LocalAddr()
 	for _, d := range []*dns.Server{{PacketConn: udp, Handler: s.handler("udp")}, {Listener: tcp, Handler: s.handler("tcp")}} {
 		started := make(chan struct{})
@@ -63,9 +63,9 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// listen takes one port for both protocols; another process may hold the TCP
-// side of the first that UDP gives.
-func listen(t testing.TB) (net.PacketConn, net.Listener) {
+// Listen takes one loopback port for both protocols; another process may hold
+// the TCP side of the first that UDP gives.
+func Listen(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
 	var last error
 	for range 100 {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"ticketgate/test/dnstest"
 )
 
 // Verifier is somebody else's DKIM verifier. It finds keys by asking a name
@@ -112,7 +114,7 @@ func ServeTXT(t testing.TB, records map[string]string) string {
 		}
 		w.WriteMsg(answer)
 	})
-	udp, tcp := listenBoth(t)
+	udp, tcp := dnstest.Listen(t)
 	for _, s := range []*dns.Server{{PacketConn: udp, Handler: handler}, {Listener: tcp, Handler: handler}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }

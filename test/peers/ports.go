@@ -61,24 +61,3 @@ func lock(name string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// listenBoth takes one loopback port for UDP and TCP. Another process may hold
-// the TCP side of the one that UDP gives.
-func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
-	t.Helper()
-	var last error
-	for range 100 {
-		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-		if err == nil {
-			return udp, tcp
-		}
-		last = err
-		udp.Close()
-	}
-	t.Fatal(last)
-	return nil, nil
-}
