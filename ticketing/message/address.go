@@ -97,13 +97,14 @@ var domainProfile = idna.New(idna.MapForLookup(), idna.Transitional(false), idna
 const maxDomain = 1024
 
 func foldDomain(domain string) string {
-	domain = strings.TrimSuffix(domain, ".")
+	// Lower case first: some letters have an A-label only so.
+	domain = foldCase(strings.TrimSuffix(domain, "."))
 	if len(domain) <= maxDomain && !strings.HasPrefix(domain, "[") {
 		if ascii, err := domainProfile.ToASCII(domain); err == nil && ascii != "" {
 			return ascii
 		}
 	}
-	return foldCase(domain)
+	return domain
 }
 
 // atomByte holds for what may stand unquoted in a local part (RFC 5321 Atom,

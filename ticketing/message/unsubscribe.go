@@ -30,7 +30,7 @@ func (k *Keyring) UnsubscribeToken(address string, ticket uint64) string {
 // ParseUnsubscribeToken verifies an unsubscribe token and returns its address
 // and ticket. The error is ErrToken for everything that is none of ours.
 func (k *Keyring) ParseUnsubscribeToken(token string) (address string, ticket uint64, err error) {
-	if len(token) > maxUnsubscribe {
+	if len(token) > maxUnsubscribe || strings.ContainsAny(token, "\r\n") { // which base64 passes over
 		return "", 0, ErrToken
 	}
 	b, err := unsubscribeEncoding.DecodeString(token)
